@@ -1,0 +1,3 @@
+module github.com/quokka-stream/quokka/broker
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/quokka-stream/quokka/internal
+
+go 1.26
