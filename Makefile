@@ -1,0 +1,69 @@
+# Every command runs from a fresh clone. `make help` lists them.
+GO       ?= go
+BIN      := $(CURDIR)/.bin
+LINT     := $(BIN)/golangci-lint-v2.15.0
+# The race detector needs a C compiler; without one the tests still run.
+RACE     := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(GO) env CGO_ENABLED | grep -q 1 && echo -race)
+MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
+UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
+ORDERS   ?= 200
+
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## place 200 orders through every part and count what arrived
+	@$(BIN)/quokka demo --orders $(ORDERS)
+
+up: build ## the same platform, kept up, its addresses printed
+	@$(BIN)/quokka up
+
+build: ## build every module, and the commands into .bin/
+	@mkdir -p $(BIN)
+	@$(GO) build work
+	@$(GO) build -o $(BIN)/quokka ./deploy/quokka
+
+test: build vet lint drift unit e2e ## every check a change must pass
+	@echo "all checks passed"
+
+unit: ## unit and contract tests of all modules
+	@echo "race detector: $(if $(RACE),on,not run (no C compiler found))"
+	@$(GO) run ./internal/pgserver/which
+	@command -v kcat >/dev/null 2>&1 && echo "kcat: $$(command -v kcat)" || echo "kcat: not run (not installed)"
+	@$(GO) test $(RACE) -timeout 15m $(UNIT)
+
+e2e: build ## the whole platform as a user runs it: demo, kill -9, errors
+	@QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -timeout 15m ./deploy/e2e/...
+
+vet: ## go vet, also for macOS
+	@$(GO) vet work
+	@GOOS=darwin CGO_ENABLED=0 $(GO) vet work
+
+lint: $(LINT) ## golangci-lint and gofmt
+	@test -z "$$(gofmt -l $(MODULES))" || { echo "gofmt these files:"; gofmt -l $(MODULES); exit 1; }
+	@$(LINT) run $(addsuffix /...,$(MODULES))
+
+$(LINT):
+	@mkdir -p $(BIN)
+	@echo "building golangci-lint (once, about a minute)"
+	@GOWORK=off GOBIN=$(BIN)/tmp $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv $(BIN)/tmp/golangci-lint $@ && rmdir $(BIN)/tmp
+
+drift: ## generated code and module files say what their sources say
+	@$(GO) run ./schemas/cmd/schemas generate --check
+	@$(GO) run ./schemas/cmd/schemas check
+	@$(GO) test -count=1 ./internal/workspace/...
+
+generate: ## regenerate what is generated
+	@$(GO) run ./schemas/cmd/schemas generate
+
+tidy: ## go mod tidy in every module
+	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
+
+bench: ## benchmarks, each beside its peer or limit
+	@$(GO) test -run '^$$' -bench . -benchtime 2s work
+
+clean: ## remove what the build and the runs leave behind
+	@rm -rf $(BIN) .quokka
