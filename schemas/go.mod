@@ -2,10 +2,7 @@ module github.com/quokka-stream/quokka/schemas
 
 go 1.26
 
-require (
-	github.com/quokka-stream/quokka/broker v0.1.0
-	github.com/quokka-stream/quokka/internal v0.1.0
-)
+require github.com/twmb/avro v1.9.0
 
 replace (
 	github.com/quokka-stream/quokka/broker => ../broker
