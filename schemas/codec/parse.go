@@ -14,6 +14,10 @@ type parser struct {
 	names map[string]*Node // by full name, defined so far
 }
 
+// ErrUndefinedName says that a schema uses a type it does not define and was
+// not given.
+var ErrUndefinedName = errors.New("undefined name")
+
 var (
 	typeReserved  = set("doc", "fields", "items", "name", "namespace", "size", "symbols", "values", "type", "aliases")
 	enumReserved  = set("doc", "fields", "items", "name", "namespace", "size", "symbols", "values", "type", "aliases", "default")
@@ -50,7 +54,7 @@ func (p *parser) reference(name, space string) (*Node, error) {
 	if n := p.named(name, space); n != nil {
 		return n, nil
 	}
-	return nil, fmt.Errorf("undefined name: %q", name)
+	return nil, fmt.Errorf("%w: %q", ErrUndefinedName, name)
 }
 
 func (p *parser) named(name, space string) *Node {
@@ -107,7 +111,7 @@ func (p *parser) object(v value, space string) (*Node, error) {
 			if named := p.named(typ.text, space); named != nil {
 				return named, nil
 			}
-			return nil, fmt.Errorf("undefined name: %q", typ.text)
+			return nil, fmt.Errorf("%w: %q", ErrUndefinedName, typ.text)
 		}
 	}
 	if err != nil {
