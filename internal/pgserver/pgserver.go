@@ -68,6 +68,7 @@ type Server struct {
 	lock    *dirLock
 	proc    *process
 	dog     *watchdog
+	done    <-chan struct{}
 	tempDir string // the folder that stands in for an empty DataDir
 }
 
