@@ -1,0 +1,214 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+)
+
+// Error is a refusal with the code that the client is to get.
+type Error struct {
+	Code    int16
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func refuse(code int16, format string, args ...any) error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Command is one change of the metadata. apply changes an image that is its own
+// to change, or refuses and leaves it unusable.
+type Command interface {
+	apply(*Image) error
+}
+
+// SetClusterID names the installation, once.
+type SetClusterID struct {
+	ClusterID string `json:"cluster_id"`
+}
+
+func (c *SetClusterID) apply(i *Image) error {
+	i.ClusterID = c.ClusterID
+	return nil
+}
+
+// StartBroker records a start of the broker, which raises every leader epoch.
+type StartBroker struct {
+	Epoch int32 `json:"epoch"`
+}
+
+func (c *StartBroker) apply(i *Image) error {
+	i.Epoch = c.Epoch
+	return nil
+}
+
+// CreateTopic creates a topic.
+type CreateTopic struct {
+	Name       string            `json:"name"`
+	ID         ID                `json:"id"`
+	Partitions int32             `json:"partitions,omitempty"`
+	Configs    map[string]string `json:"configs,omitempty"`
+	// Born is set instead of Partitions where an image is written down.
+	Born []int32 `json:"born,omitempty"`
+}
+
+func (c *CreateTopic) apply(i *Image) error {
+	if i.topics[c.Name] != nil {
+		return refuse(errcode.TopicAlreadyExists, "Topic '%s' already exists.", c.Name)
+	}
+	t := &Topic{Name: c.Name, ID: c.ID, Configs: c.Configs, Born: c.Born}
+	if t.Born == nil {
+		t.Born = slices.Repeat([]int32{i.Epoch}, int(c.Partitions))
+	}
+	i.put(t)
+	return nil
+}
+
+// DeleteTopic deletes a topic.
+type DeleteTopic struct {
+	ID ID `json:"id"`
+}
+
+func (c *DeleteTopic) apply(i *Image) error {
+	t := i.ids[c.ID]
+	if t == nil {
+		return refuse(errcode.UnknownTopicID, "There is no topic with id %s.", c.ID)
+	}
+	delete(i.ids, t.ID)
+	delete(i.topics, t.Name)
+	return nil
+}
+
+// AddPartitions grows a topic to a number of partitions.
+type AddPartitions struct {
+	ID    ID    `json:"id"`
+	Total int32 `json:"total"`
+}
+
+func (c *AddPartitions) apply(i *Image) error {
+	t := i.ids[c.ID]
+	if t == nil {
+		return refuse(errcode.UnknownTopicOrPartition, "There is no topic with id %s.", c.ID)
+	}
+	if c.Total <= t.Partitions() {
+		return refuse(errcode.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Name, t.Partitions(), c.Total)
+	}
+	grown := *t
+	grown.Born = slices.Clone(t.Born)
+	for int32(len(grown.Born)) < c.Total {
+		grown.Born = append(grown.Born, i.Epoch)
+	}
+	i.put(&grown)
+	return nil
+}
+
+// SetTopicConfigs replaces the settings of a topic.
+type SetTopicConfigs struct {
+	ID      ID                `json:"id"`
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
+func (c *SetTopicConfigs) apply(i *Image) error {
+	t := i.ids[c.ID]
+	if t == nil {
+		return refuse(errcode.UnknownTopicOrPartition, "There is no topic with id %s.", c.ID)
+	}
+	changed := *t
+	changed.Configs = maps.Clone(c.Configs)
+	i.put(&changed)
+	return nil
+}
+
+// SetBrokerConfigs replaces the dynamic settings of the broker.
+type SetBrokerConfigs struct {
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
+func (c *SetBrokerConfigs) apply(i *Image) error {
+	i.BrokerConfigs = maps.Clone(c.Configs)
+	if i.BrokerConfigs == nil {
+		i.BrokerConfigs = map[string]string{}
+	}
+	return nil
+}
+
+// AllocateProducerIDs takes all producer ids below Next.
+type AllocateProducerIDs struct {
+	Next int64 `json:"next"`
+}
+
+func (c *AllocateProducerIDs) apply(i *Image) error {
+	if c.Next < i.NextProducerID {
+		return refuse(errcode.UnknownServerError, "producer ids up to %d are taken", i.NextProducerID)
+	}
+	i.NextProducerID = c.Next
+	return nil
+}
+
+// commands has an empty command for each name in the log. A name is for ever.
+var commands = map[string]func() Command{
+	"cluster-id":     func() Command { return &SetClusterID{} },
+	"start":          func() Command { return &StartBroker{} },
+	"create-topic":   func() Command { return &CreateTopic{} },
+	"delete-topic":   func() Command { return &DeleteTopic{} },
+	"add-partitions": func() Command { return &AddPartitions{} },
+	"topic-configs":  func() Command { return &SetTopicConfigs{} },
+	"broker-configs": func() Command { return &SetBrokerConfigs{} },
+	"producer-ids":   func() Command { return &AllocateProducerIDs{} },
+}
+
+type envelope struct {
+	Type string          `json:"type"`
+	Data json.RawMessage `json:"data"`
+}
+
+func encode(c Command) ([]byte, error) {
+	for name, make := range commands {
+		if fmt.Sprintf("%T", make()) == fmt.Sprintf("%T", c) {
+			data, err := json.Marshal(c)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(envelope{Type: name, Data: data})
+		}
+	}
+	return nil, fmt.Errorf("command %T has no name", c)
+}
+
+func decode(record []byte) (Command, error) {
+	var e envelope
+	if err := json.Unmarshal(record, &e); err != nil {
+		return nil, err
+	}
+	make, ok := commands[e.Type]
+	if !ok {
+		return nil, fmt.Errorf("command %q was written by a newer version", e.Type)
+	}
+	c := make()
+	if err := json.Unmarshal(e.Data, c); err != nil {
+		return nil, fmt.Errorf("command %q: %w", e.Type, err)
+	}
+	return c, nil
+}
+
+// commandsOf returns commands that make the image from nothing.
+func commandsOf(i *Image) []Command {
+	out := []Command{
+		&SetClusterID{ClusterID: i.ClusterID},
+		&StartBroker{Epoch: i.Epoch},
+		&AllocateProducerIDs{Next: i.NextProducerID},
+	}
+	if len(i.BrokerConfigs) > 0 {
+		out = append(out, &SetBrokerConfigs{Configs: i.BrokerConfigs})
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.topics)) {
+		t := i.topics[name]
+		out = append(out, &CreateTopic{Name: t.Name, ID: t.ID, Configs: t.Configs, Born: t.Born})
+	}
+	return out
+}

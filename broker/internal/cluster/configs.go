@@ -1,0 +1,184 @@
+package cluster
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+)
+
+// ConfigType is the type of a setting, with the number that DescribeConfigs uses.
+type ConfigType int8
+
+// The types of settings.
+const (
+	Bool   ConfigType = 1
+	String ConfigType = 2
+	Int    ConfigType = 3
+	Long   ConfigType = 5
+	Double ConfigType = 6
+	List   ConfigType = 7
+)
+
+// ConfigDef defines a setting.
+type ConfigDef struct {
+	Type    ConfigType
+	Default string
+	Min     int64    // of an Int or Long, when Bounded
+	Bounded bool     // whether Min holds
+	Values  []string // the only values of a String or List, when not nil
+	Synonym string   // of a topic setting: the broker's setting that is its default
+	// ReadOnly: a broker setting that a running broker cannot change.
+	ReadOnly bool
+	Doc      string
+}
+
+const (
+	maxLong = "9223372036854775807"
+)
+
+var compressionTypes = []string{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}
+
+var subjectStrategies = []string{
+	"io.confluent.kafka.serializers.subject.TopicNameStrategy",
+	"io.confluent.kafka.serializers.subject.RecordNameStrategy",
+	"io.confluent.kafka.serializers.subject.TopicRecordNameStrategy",
+}
+
+// TopicConfigs are the settings of a topic: all of Apache Kafka 4.1, and those of
+// schema-id validation.
+var TopicConfigs = map[string]ConfigDef{
+	"cleanup.policy":                          {Type: List, Default: "delete", Values: []string{"compact", "delete"}, Synonym: "log.cleanup.policy", Doc: "What becomes of old segments: delete them by retention, compact them by key, or both."},
+	"compression.type":                        {Type: String, Default: "producer", Values: compressionTypes, Synonym: "compression.type", Doc: "The codec batches are stored with; producer keeps what was sent. Others are stored and reported; batches are kept as sent."},
+	"compression.gzip.level":                  {Type: Int, Default: "-1", Synonym: "compression.gzip.level", Doc: "Level for compression.type gzip; no effect while batches are kept as sent."},
+	"compression.lz4.level":                   {Type: Int, Default: "9", Synonym: "compression.lz4.level", Doc: "Level for compression.type lz4; no effect while batches are kept as sent."},
+	"compression.zstd.level":                  {Type: Int, Default: "3", Synonym: "compression.zstd.level", Doc: "Level for compression.type zstd; no effect while batches are kept as sent."},
+	"delete.retention.ms":                     {Type: Long, Default: "86400000", Bounded: true, Synonym: "log.cleaner.delete.retention.ms", Doc: "How long compaction keeps a tombstone."},
+	"file.delete.delay.ms":                    {Type: Long, Default: "60000", Bounded: true, Synonym: "log.segment.delete.delay.ms", Doc: "How long a deleted segment's file stays; no effect, files go when their last reader has."},
+	"flush.messages":                          {Type: Long, Default: maxLong, Min: 1, Bounded: true, Synonym: "log.flush.interval.messages", Doc: "No effect: the broker's flush policy decides."},
+	"flush.ms":                                {Type: Long, Default: maxLong, Bounded: true, Synonym: "log.flush.interval.ms", Doc: "No effect: the broker's flush policy decides."},
+	"follower.replication.throttled.replicas": {Type: List, Default: "", Doc: "No effect with one broker."},
+	"index.interval.bytes":                    {Type: Int, Default: "4096", Bounded: true, Synonym: "log.index.interval.bytes", Doc: "How many bytes lie between two entries of the offset index."},
+	"leader.replication.throttled.replicas":   {Type: List, Default: "", Doc: "No effect with one broker."},
+	"local.retention.bytes":                   {Type: Long, Default: "-2", Min: -2, Bounded: true, Synonym: "log.local.retention.bytes", Doc: "No effect without tiered storage."},
+	"local.retention.ms":                      {Type: Long, Default: "-2", Min: -2, Bounded: true, Synonym: "log.local.retention.ms", Doc: "No effect without tiered storage."},
+	"max.compaction.lag.ms":                   {Type: Long, Default: maxLong, Min: 1, Bounded: true, Synonym: "log.cleaner.max.compaction.lag.ms", Doc: "After how long a record must have become eligible for compaction."},
+	"max.message.bytes":                       {Type: Int, Default: "1048588", Bounded: true, Synonym: "message.max.bytes", Doc: "The largest batch accepted."},
+	"message.timestamp.after.max.ms":          {Type: Long, Default: "3600000", Bounded: true, Synonym: "log.message.timestamp.after.max.ms", Doc: "How far ahead of the broker's clock a record's timestamp may be."},
+	"message.timestamp.before.max.ms":         {Type: Long, Default: maxLong, Bounded: true, Synonym: "log.message.timestamp.before.max.ms", Doc: "How far behind the broker's clock a record's timestamp may be."},
+	"message.timestamp.type":                  {Type: String, Default: "CreateTime", Values: []string{"CreateTime", "LogAppendTime"}, Synonym: "log.message.timestamp.type", Doc: "Whether records keep the producer's timestamp or get the broker's."},
+	"min.cleanable.dirty.ratio":               {Type: Double, Default: "0.5", Synonym: "log.cleaner.min.cleanable.ratio", Doc: "The share of a log that must be uncompacted before compaction runs."},
+	"min.compaction.lag.ms":                   {Type: Long, Default: "0", Bounded: true, Synonym: "log.cleaner.min.compaction.lag.ms", Doc: "How long a record is kept from compaction."},
+	"min.insync.replicas":                     {Type: Int, Default: "1", Min: 1, Bounded: true, Synonym: "min.insync.replicas", Doc: "How many replicas must have a batch before acks=all is answered; above the number of brokers nothing can be produced with acks=all."},
+	"preallocate":                             {Type: Bool, Default: "false", Synonym: "log.preallocate", Doc: "No effect: segments show their true sizes."},
+	"remote.log.copy.disable":                 {Type: Bool, Default: "false", Doc: "No effect without tiered storage."},
+	"remote.log.delete.on.disable":            {Type: Bool, Default: "false", Doc: "No effect without tiered storage."},
+	"remote.storage.enable":                   {Type: Bool, Default: "false", Values: []string{"false"}, Doc: "Tiered storage is not supported: only false."},
+	"retention.bytes":                         {Type: Long, Default: "-1", Synonym: "log.retention.bytes", Doc: "The size of a partition above which its oldest segments are deleted; -1: no limit."},
+	"retention.ms":                            {Type: Long, Default: "604800000", Min: -1, Bounded: true, Synonym: "log.retention.ms", Doc: "The age above which segments are deleted; -1: never."},
+	"segment.bytes":                           {Type: Int, Default: "1073741824", Min: 1048576, Bounded: true, Synonym: "log.segment.bytes", Doc: "The size at which a new segment begins."},
+	"segment.index.bytes":                     {Type: Int, Default: "10485760", Min: 4, Bounded: true, Synonym: "log.index.size.max.bytes", Doc: "The largest offset index; a segment whose index is full is rolled."},
+	"segment.jitter.ms":                       {Type: Long, Default: "0", Bounded: true, Synonym: "log.roll.jitter.ms", Doc: "How much earlier than segment.ms a segment may be rolled, at random."},
+	"segment.ms":                              {Type: Long, Default: "604800000", Min: 1, Bounded: true, Synonym: "log.roll.ms", Doc: "The age at which a new segment begins."},
+	"unclean.leader.election.enable":          {Type: Bool, Default: "false", Synonym: "unclean.leader.election.enable", Doc: "No effect with one broker."},
+
+	"confluent.key.schema.validation":       {Type: Bool, Default: "false", Doc: "Whether keys must carry a registered schema id; needs a record check."},
+	"confluent.value.schema.validation":     {Type: Bool, Default: "false", Doc: "Whether values must carry a registered schema id; needs a record check."},
+	"confluent.key.subject.name.strategy":   {Type: String, Default: subjectStrategies[0], Values: subjectStrategies, Doc: "How the subject of a key's schema is named."},
+	"confluent.value.subject.name.strategy": {Type: String, Default: subjectStrategies[0], Values: subjectStrategies, Doc: "How the subject of a value's schema is named."},
+}
+
+// Check refuses a value that the setting cannot have.
+func (d ConfigDef) Check(name, value string) error {
+	bad := func(why string) error {
+		return refuse(errcode.InvalidConfig, "Invalid value %s for configuration %s: %s", value, name, why)
+	}
+	switch d.Type {
+	case Bool:
+		if v := strings.ToLower(value); v != "true" && v != "false" {
+			return bad("Expected value to be either true or false")
+		}
+	case Int, Long:
+		bits := 64
+		if d.Type == Int {
+			bits = 32
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, bits)
+		if err != nil {
+			return bad("Not a number of type " + map[ConfigType]string{Int: "INT", Long: "LONG"}[d.Type])
+		}
+		if d.Bounded && n < d.Min {
+			return bad(fmt.Sprintf("Value must be at least %d", d.Min))
+		}
+	case Double:
+		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || math.IsNaN(f) || f < 0 || f > 1 {
+			return bad("Value must be a number between 0 and 1")
+		}
+	case List:
+		for _, v := range SplitList(value) {
+			if d.Values != nil && !slices.Contains(d.Values, v) {
+				return bad("String must be one of: " + strings.Join(d.Values, ", "))
+			}
+		}
+		return nil
+	}
+	if d.Values != nil && !slices.Contains(d.Values, value) {
+		return bad("String must be one of: " + strings.Join(d.Values, ", "))
+	}
+	return nil
+}
+
+// SplitList returns the elements of a List value.
+func SplitList(value string) []string {
+	var out []string
+	for v := range strings.SplitSeq(value, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// CheckTopicConfigs refuses settings that are unknown, or cannot have their value.
+func CheckTopicConfigs(configs map[string]string) error {
+	for name, value := range configs {
+		def, ok := TopicConfigs[name]
+		if !ok {
+			return refuse(errcode.InvalidConfig, "Unknown topic config name: %s", name)
+		}
+		if err := def.Check(name, value); err != nil {
+			return err
+		}
+	}
+	if lo, ok := configs["min.compaction.lag.ms"]; ok {
+		if hi, ok := configs["max.compaction.lag.ms"]; ok {
+			l, _ := strconv.ParseInt(lo, 10, 64) // checked above
+			h, _ := strconv.ParseInt(hi, 10, 64)
+			if l > h {
+				return refuse(errcode.InvalidConfig, "conflict topic config setting min.compaction.lag.ms (%s) > max.compaction.lag.ms (%s)", lo, hi)
+			}
+		}
+	}
+	return nil
+}
+
+// ConfigInt returns a numeric setting of a topic.
+func (i *Image) ConfigInt(t *Topic, name string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSpace(i.Config(t, name)), 10, 64) // checked when it was set
+	return n
+}
+
+// ConfigFloat returns a fractional setting of a topic.
+func (i *Image) ConfigFloat(t *Topic, name string) float64 {
+	f, _ := strconv.ParseFloat(strings.TrimSpace(i.Config(t, name)), 64) // checked when it was set
+	return f
+}
+
+// ConfigBool returns a yes-or-no setting of a topic.
+func (i *Image) ConfigBool(t *Topic, name string) bool {
+	return strings.EqualFold(i.Config(t, name), "true")
+}

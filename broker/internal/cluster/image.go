@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"maps"
+)
+
+// ID is a topic id, written in unpadded URL-safe base64 as Kafka's tools do.
+type ID [16]byte
+
+// NewID returns a random id. Like Kafka's it never begins with a dash, which
+// command lines would take for an option.
+func NewID() ID {
+	for {
+		var id ID
+		_, _ = rand.Read(id[:]) // never fails
+		id[6] = id[6]&0x0f | 0x40
+		id[8] = id[8]&0x3f | 0x80
+		if id.String()[0] != '-' {
+			return id
+		}
+	}
+}
+
+// IsZero says whether the id names nothing.
+func (id ID) IsZero() bool { return id == ID{} }
+
+func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *ID) UnmarshalText(text []byte) error {
+	b, err := base64.RawURLEncoding.DecodeString(string(text))
+	if err != nil || len(b) != len(id) {
+		return fmt.Errorf("%q is no topic id", text)
+	}
+	copy(id[:], b)
+	return nil
+}
+
+// Image is one state of the metadata. Nothing in it may be changed.
+type Image struct {
+	// ClusterID names the installation; it is made on the first start.
+	ClusterID string
+	// Epoch counts the broker's starts, from 0.
+	Epoch int32
+	// NextProducerID is the first producer id that was never handed out in a block.
+	NextProducerID int64
+	// BrokerConfigs are the dynamic settings of the broker.
+	BrokerConfigs map[string]string
+
+	topics map[string]*Topic
+	ids    map[ID]*Topic
+}
+
+// Topic is a topic.
+type Topic struct {
+	Name    string            `json:"name"`
+	ID      ID                `json:"id"`
+	Configs map[string]string `json:"configs,omitempty"` // only those set
+	// Born has for each partition the broker epoch in which it was created.
+	Born []int32 `json:"born"`
+}
+
+// Partitions is the number of partitions.
+func (t *Topic) Partitions() int32 { return int32(len(t.Born)) }
+
+// Topic returns a topic by name, nil when there is none.
+func (i *Image) Topic(name string) *Topic { return i.topics[name] }
+
+// TopicByID returns a topic by id, nil when there is none.
+func (i *Image) TopicByID(id ID) *Topic { return i.ids[id] }
+
+// Topics returns all topics by name; the map must not be changed.
+func (i *Image) Topics() map[string]*Topic { return i.topics }
+
+// LeaderEpoch is the leader epoch of a partition: how many times the broker has
+// started since the partition was created. So every start raises every leader
+// epoch, at the price of one record.
+func (i *Image) LeaderEpoch(t *Topic, partition int32) int32 {
+	return i.Epoch - t.Born[partition]
+}
+
+// Config returns the topic's value of a setting: its own, else the broker's
+// dynamic one, else the default.
+func (i *Image) Config(t *Topic, name string) string {
+	if v, ok := t.Configs[name]; ok {
+		return v
+	}
+	def, ok := TopicConfigs[name]
+	if !ok {
+		return ""
+	}
+	if v, ok := i.BrokerConfigs[def.Synonym]; ok {
+		return v
+	}
+	return def.Default
+}
+
+// clone returns a copy whose maps may be changed.
+func (i *Image) clone() *Image {
+	c := *i
+	c.topics, c.ids, c.BrokerConfigs = maps.Clone(i.topics), maps.Clone(i.ids), maps.Clone(i.BrokerConfigs)
+	return &c
+}
+
+func (i *Image) put(t *Topic) {
+	i.topics[t.Name], i.ids[t.ID] = t, t
+}
+
+func newImage() *Image {
+	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}}
+}

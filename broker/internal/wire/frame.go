@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Limits bounds the frames of one connection.
+type Limits struct {
+	// Unauthenticated bounds every frame until authentication is complete.
+	Unauthenticated int
+	// Produce bounds Produce requests, Other every other request.
+	Produce, Other int
+}
+
+// ErrFrameTooLarge is in the error of a frame over its limit. It is told from the
+// first six bytes, before anything is allocated for the rest.
+var ErrFrameTooLarge = errors.New("frame too large")
+
+// minFrame is key, version and correlation id.
+const minFrame = 8
+
+// growFrom bounds what a frame gets before its bytes have come: a claim costs its
+// sender the bytes, not us the memory.
+const growFrom = 256 << 10
+
+// ReadFrame reads the next frame, without its size. It returns io.EOF when the
+// connection ended between frames.
+func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, error) {
+	head, err := r.Peek(6)
+	if err != nil {
+		if len(head) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	size := int64(int32(binary.BigEndian.Uint32(head)))
+	key := int16(binary.BigEndian.Uint16(head[4:]))
+	limit := limits.Other
+	switch {
+	case !authenticated:
+		limit = limits.Unauthenticated
+	case key == KeyProduce:
+		limit = limits.Produce
+	}
+	if size < minFrame {
+		return nil, fmt.Errorf("%w: a frame of %d bytes", ErrMalformed, size)
+	}
+	if size > int64(limit) {
+		return nil, fmt.Errorf("%w: %d bytes for request key %d, the limit is %d", ErrFrameTooLarge, size, key, limit)
+	}
+	if _, err := r.Discard(4); err != nil {
+		return nil, err
+	}
+	frame := make([]byte, min(size, growFrom))
+	for read := 0; ; {
+		n, err := io.ReadFull(r, frame[read:])
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		read += n
+		if int64(read) == size {
+			return frame, nil
+		}
+		grown := make([]byte, min(size, int64(read)*4))
+		copy(grown, frame)
+		frame = grown
+	}
+}

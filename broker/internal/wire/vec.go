@@ -1,0 +1,74 @@
+package wire
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+)
+
+// Vec is a response being built: bytes of its own, and slices of records that
+// stay where they are and go out in the same writev. The zero value is ready.
+type Vec struct {
+	bufs net.Buffers // finished pieces
+	cur  []byte      // the piece being appended to
+	from int         // where in cur the piece begins
+	size int         // bytes in bufs
+}
+
+// Append lets f append to the current piece.
+func (v *Vec) Append(f func(dst []byte) []byte) { v.cur = f(v.cur) }
+
+// Attach adds b without copying it; b must not change until the Vec was written.
+// Small slices are copied: a piece of its own costs more than the copy.
+func (v *Vec) Attach(b []byte) {
+	if len(b) < 1024 {
+		v.cur = append(v.cur, b...)
+		return
+	}
+	v.cut()
+	v.bufs = append(v.bufs, b)
+	v.size += len(b)
+}
+
+func (v *Vec) cut() {
+	if len(v.cur) > v.from {
+		v.bufs = append(v.bufs, v.cur[v.from:len(v.cur):len(v.cur)])
+		v.size += len(v.cur) - v.from
+		v.from = len(v.cur)
+	}
+}
+
+// Len is the number of bytes so far.
+func (v *Vec) Len() int { return v.size + len(v.cur) - v.from }
+
+// Finish fills in the frame's size; the Vec must begin with AppendResponseHeader.
+func (v *Vec) Finish() {
+	size := uint32(v.Len() - 4)
+	v.cut()
+	binary.BigEndian.PutUint32(v.bufs[0], size)
+}
+
+// WriteTo writes the whole response; it consumes the Vec.
+func (v *Vec) WriteTo(w io.Writer) (int64, error) {
+	v.cut()
+	return v.bufs.WriteTo(w)
+}
+
+// Reset empties the Vec and keeps its buffer where that is not large.
+func (v *Vec) Reset() {
+	cur := v.cur[:0]
+	if cap(cur) > 64<<10 {
+		cur = nil
+	}
+	*v = Vec{cur: cur}
+}
+
+// Bytes returns the response in one piece, for tests.
+func (v *Vec) Bytes() []byte {
+	v.cut()
+	var out []byte
+	for _, b := range v.bufs {
+		out = append(out, b...)
+	}
+	return out
+}
