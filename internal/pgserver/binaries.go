@@ -121,7 +121,7 @@ var installPatterns = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 }
 
-var versionPattern = regexp.MustCompile(`\(PostgreSQL\) ((\d+)[^ ]*)`)
+var versionPattern = regexp.MustCompile(`\(PostgreSQL\) ((\d+)\S*)`)
 
 // inspect asks the server in dir for its version.
 func inspect(ctx context.Context, dir string) (Binaries, error) {

@@ -256,7 +256,7 @@ func (s *Server) attempt(ctx context.Context, port int) (err error) {
 		return err
 	}
 	if s.cfg.Temporary || s.cfg.detached || !parentDeath {
-		if s.dog, err = watch(s.proc.pid(), s.doomed()); err != nil && (s.cfg.detached || !parentDeath) {
+		if s.dog, err = watch(s.proc.pid(), s.place.cluster(), s.doomed()); err != nil && (s.cfg.detached || !parentDeath) {
 			return errors.Join(err, s.halt())
 		}
 	}

@@ -117,7 +117,9 @@ func (p *process) stop() error {
 	return fmt.Errorf("PostgreSQL (process %d) does not end", p.pid())
 }
 
-// pidFile is what the server tells about itself in postmaster.pid.
+const pidFileName = "postmaster.pid"
+
+// pidFile is what the server tells about itself in the file of that name.
 type pidFile struct {
 	pid     int
 	cluster string
@@ -125,7 +127,7 @@ type pidFile struct {
 }
 
 func readPidFile(cluster string) (pidFile, error) {
-	data, err := os.ReadFile(filepath.Join(cluster, "postmaster.pid"))
+	data, err := os.ReadFile(filepath.Join(cluster, pidFileName))
 	if err != nil {
 		return pidFile{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -11,14 +12,15 @@ import (
 
 // watchScript waits until its standard input ends, which happens when the process
 // that holds the other end of the pipe does, however it ends. Then it stops the
-// server and removes the folders given.
+// server and removes the folders given. The server's pid file goes with it; its
+// process number may stay, where nobody collects orphans.
 const watchScript = `
 read -r _
-pid=$1 sig=$2; shift 2
+pid=$1 pidfile=$2 sig=$3; shift 3
 kill -$sig "$pid" 2>/dev/null
 i=0
-while kill -0 "$pid" 2>/dev/null && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done
-kill -KILL -"$pid" 2>/dev/null
+while [ -e "$pidfile" ] && kill -0 "$pid" 2>/dev/null && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done
+[ -e "$pidfile" ] && kill -KILL "$pid" 2>/dev/null
 [ $# -gt 0 ] && rm -rf -- "$@"
 exit 0
 `
@@ -34,8 +36,9 @@ type watchdog struct {
 // garbage collector, which would end a server that is in use.
 var posted sync.Map
 
-// watch starts a watchdog over the process pid. It removes the folders in doomed.
-func watch(pid int, doomed []string) (*watchdog, error) {
+// watch starts a watchdog over the process pid, the server of cluster. It removes
+// the folders in doomed.
+func watch(pid int, cluster string, doomed []string) (*watchdog, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func watch(pid int, doomed []string) (*watchdog, error) {
 	if len(doomed) > 0 {
 		signal = "QUIT" // nothing is kept, so nothing needs a shutdown checkpoint
 	}
-	args := append([]string{"-c", watchScript, "sh", strconv.Itoa(pid), signal}, doomed...)
+	args := append([]string{"-c", watchScript, "sh", strconv.Itoa(pid), filepath.Join(cluster, pidFileName), signal}, doomed...)
 	cmd := exec.Command("sh", args...) //nolint:noctx // it outlives every context by design
 	cmd.Dir = "/"
 	cmd.Stdin = r
