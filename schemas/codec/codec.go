@@ -53,15 +53,14 @@ func Parse(text string, refs ...*Schema) (*Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("avro: %w", err)
 	}
-	s := &Schema{root: root, inline: printNode(root, nil)}
-	if len(refs) == 0 {
-		s.canonical = s.inline
-		s.Codec, err = newTwmb(text)
-	} else {
-		s.canonical = printNode(root, given)
-		s.Codec, err = newTwmb(s.inline)
+	s := &Schema{root: root, inline: printNode(root, nil, false)}
+	s.canonical = s.inline
+	if len(refs) > 0 {
+		s.canonical = printNode(root, given, false)
 	}
-	if err != nil {
+	// The codec gets what bears on values and no more, so that it sees a
+	// schema exactly as it was understood here.
+	if s.Codec, err = newTwmb(printNode(root, nil, true)); err != nil {
 		return nil, fmt.Errorf("avro: %w", err)
 	}
 	return s, nil
@@ -129,12 +128,12 @@ func collect(n *Node, into map[string]*Node) {
 }
 
 // printNode prints n, taking the types in given as known.
-func printNode(n *Node, given map[string]bool) string {
+func printNode(n *Node, given map[string]bool, plain bool) string {
 	known := make(map[string]bool, len(given))
 	for name := range given {
 		known[name] = true
 	}
-	p := &printer{known: known}
+	p := &printer{known: known, plain: plain}
 	p.node(n, "")
 	return string(p.buf)
 }

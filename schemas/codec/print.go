@@ -8,6 +8,9 @@ import "strconv"
 type printer struct {
 	buf   []byte
 	known map[string]bool // full names written so far, or given
+	// plain leaves out what does not bear on values: docs, order, properties,
+	// and logical types that do not fit.
+	plain bool
 }
 
 func (p *printer) raw(s string)    { p.buf = append(p.buf, s...) }
@@ -29,12 +32,12 @@ func (p *printer) node(n *Node, space string) {
 	case "array":
 		p.raw(`{"type":"array","items":`)
 		p.node(n.Elem, space)
-		p.props(n.Props)
+		p.nodeProps(n)
 		p.raw("}")
 	case "map":
 		p.raw(`{"type":"map","values":`)
 		p.node(n.Elem, space)
-		p.props(n.Props)
+		p.nodeProps(n)
 		p.raw("}")
 	case "union":
 		p.raw("[")
@@ -46,13 +49,13 @@ func (p *printer) node(n *Node, space string) {
 		}
 		p.raw("]")
 	default:
-		if len(n.Props) == 0 {
+		if len(n.Props) == 0 || p.plain && !n.fits() {
 			p.string(n.Type)
 			return
 		}
 		p.raw(`{"type":`)
 		p.string(n.Type)
-		p.props(n.Props)
+		p.nodeProps(n)
 		p.raw("}")
 	}
 }
@@ -76,7 +79,7 @@ func (p *printer) begin(n *Node, space string) {
 	if n.Namespace != space {
 		p.attr("namespace", n.Namespace)
 	}
-	if n.HasDoc {
+	if n.HasDoc && !p.plain {
 		p.attr("doc", n.Doc)
 	}
 }
@@ -102,21 +105,23 @@ func (p *printer) field(f *Field, space string) {
 	p.string(f.Name)
 	p.raw(`,"type":`)
 	p.node(f.Type, space)
-	if f.HasDoc {
+	if f.HasDoc && !p.plain {
 		p.attr("doc", f.Doc)
 	}
 	if f.Default != nil {
 		p.raw(`,"default":`)
 		p.raw(string(f.Default))
 	}
-	if f.Order != "ascending" {
+	if f.Order != "ascending" && !p.plain {
 		p.attr("order", f.Order)
 	}
 	if len(f.Aliases) > 0 {
 		p.raw(`,"aliases":`)
 		p.strings(f.Aliases)
 	}
-	p.props(f.Props)
+	if !p.plain {
+		p.props(f.Props)
+	}
 	p.raw("}")
 }
 
@@ -145,7 +150,7 @@ func (p *printer) fixed(n *Node, space string) {
 
 // end writes a named type's properties and aliases.
 func (p *printer) end(n *Node) {
-	p.props(n.Props)
+	p.nodeProps(n)
 	if len(n.Aliases) > 0 {
 		names := make([]string, len(n.Aliases))
 		for i, a := range n.Aliases {
@@ -167,6 +172,22 @@ func (p *printer) strings(list []string) {
 		p.string(s)
 	}
 	p.raw("]")
+}
+
+// nodeProps writes a type's properties.
+func (p *printer) nodeProps(n *Node) {
+	if !p.plain {
+		p.props(n.Props)
+		return
+	}
+	if !n.fits() {
+		return
+	}
+	for _, pr := range n.Props {
+		if pr.Name == "logicalType" || pr.Name == "precision" || pr.Name == "scale" {
+			p.props([]Prop{pr})
+		}
+	}
 }
 
 func (p *printer) props(props []Prop) {

@@ -53,3 +53,37 @@ func TestString(t *testing.T) {
 		})
 	}
 }
+
+// TestUnfitLogicalTypes checks that a logical type that its type cannot carry
+// is kept in the text and ignored in values.
+func TestUnfitLogicalTypes(t *testing.T) {
+	for _, text := range []string{
+		`{"type":"bytes","logicalType":"decimal","precision":3,"scale":-2}`,
+		`{"type":"bytes","logicalType":"decimal","precision":3,"scale":4}`,
+		`{"type":"bytes","logicalType":"decimal"}`,
+		`{"type":"bytes","logicalType":"decimal","precision":"many"}`,
+		`{"type":"bytes","logicalType":"uuid"}`,
+		`{"type":"bytes","logicalType":"nonsense"}`,
+		`{"type":"bytes","logicalType":7}`,
+	} {
+		s, err := codec.Parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if s.String() != text {
+			t.Errorf("printed as %s, want %s", s, text)
+		}
+		b, err := s.AppendEncode(nil, []byte{1, 2})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		var v any
+		if err := s.Decode(b, &v); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if got, ok := v.([]byte); !ok || len(got) != 2 {
+			t.Errorf("%s: decoded as %T", text, v)
+		}
+	}
+}
