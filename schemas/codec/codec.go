@@ -30,6 +30,7 @@ var ErrTrailingBytes = errors.New("bytes are left after the value")
 type Schema struct {
 	Codec
 	root      *Node
+	given     []string // full names of the schemas it was parsed with
 	canonical string
 	inline    string
 }
@@ -37,34 +38,56 @@ type Schema struct {
 // Parse parses a schema. It may use the named types of refs, which are schemas
 // of their own.
 func Parse(text string, refs ...*Schema) (*Schema, error) {
+	s, err := ParseLoose(text, refs...)
+	if err != nil {
+		return nil, err
+	}
+	// The codec gets what bears on values and no more, so that it sees a
+	// schema exactly as it was understood here.
+	if s.Codec, err = newTwmb(printNode(s.root, nil, true)); err != nil {
+		return nil, fmt.Errorf("avro: %w", err)
+	}
+	return s, nil
+}
+
+// ParseLoose parses a schema that is only looked at, not written or read with:
+// defaults are not checked against their types, and its Codec answers every
+// call with ErrLoose. A registry must understand schemas that others let in.
+func ParseLoose(text string, refs ...*Schema) (*Schema, error) {
 	v, err := parseJSON(text)
 	if err != nil {
 		return nil, fmt.Errorf("avro: %w", err)
 	}
 	p := &parser{names: map[string]*Node{}}
-	given := map[string]bool{}
+	s := &Schema{Codec: loose{}}
 	for _, r := range refs {
 		collect(r.root, p.names)
+		s.given = append(append(s.given, r.given...), r.FullName())
 	}
-	for name := range p.names {
-		given[name] = true
-	}
-	root, err := p.parse(v, "")
-	if err != nil {
+	if s.root, err = p.parse(v, ""); err != nil {
 		return nil, fmt.Errorf("avro: %w", err)
 	}
-	s := &Schema{root: root, inline: printNode(root, nil, false)}
+	s.inline = printNode(s.root, nil, false)
 	s.canonical = s.inline
 	if len(refs) > 0 {
-		s.canonical = printNode(root, given, false)
-	}
-	// The codec gets what bears on values and no more, so that it sees a
-	// schema exactly as it was understood here.
-	if s.Codec, err = newTwmb(printNode(root, nil, true)); err != nil {
-		return nil, fmt.Errorf("avro: %w", err)
+		// As Java has it, only the schemas themselves are known by name, not
+		// the types defined inside them.
+		given := make(map[string]bool, len(s.given))
+		for _, name := range s.given {
+			given[name] = true
+		}
+		s.canonical = printNode(s.root, given, false)
 	}
 	return s, nil
 }
+
+// ErrLoose says that a schema was parsed by ParseLoose.
+var ErrLoose = errors.New("avro: the schema was parsed for inspection only")
+
+type loose struct{}
+
+func (loose) AppendEncode([]byte, any) ([]byte, error) { return nil, ErrLoose }
+func (loose) Decode([]byte, any) error                 { return ErrLoose }
 
 // MustParse is Parse for schemas that are part of the program.
 func MustParse(text string, refs ...*Schema) *Schema {

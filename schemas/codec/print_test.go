@@ -1,6 +1,7 @@
 package codec_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/quokka-stream/quokka/schemas/codec"
@@ -85,5 +86,47 @@ func TestUnfitLogicalTypes(t *testing.T) {
 		if got, ok := v.([]byte); !ok || len(got) != 2 {
 			t.Errorf("%s: decoded as %T", text, v)
 		}
+	}
+}
+
+// TestStringWithReferences checks which types of other schemas are written by
+// name: those schemas themselves, but not the types defined inside them.
+func TestStringWithReferences(t *testing.T) {
+	base := codec.MustParse(`{"type":"fixed","name":"Base","namespace":"n","size":1}`)
+	ref := codec.MustParse(`{"type":"record","name":"Ref","namespace":"n","fields":[{"name":"b","type":"n.Base"},{"name":"i","type":{"type":"record","name":"Inner","fields":[]}}]}`, base)
+	main := codec.MustParse(`{"type":"record","name":"Main","namespace":"n","fields":[{"name":"r","type":"n.Ref"},{"name":"b","type":"Base"},{"name":"i","type":"n.Inner"}]}`, ref)
+	want := `{"type":"record","name":"Main","namespace":"n","fields":[{"name":"r","type":"Ref"},{"name":"b","type":"Base"},{"name":"i","type":{"type":"record","name":"Inner","fields":[]}}]}`
+	if got := main.String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	again, err := codec.Parse(main.Inline())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Inline() != main.Inline() {
+		t.Errorf("inline: got %s", again.Inline())
+	}
+}
+
+// TestParseLoose checks that a schema with a bad default can be looked at, and
+// not be used.
+func TestParseLoose(t *testing.T) {
+	const text = `{"type":"record","name":"R","fields":[{"name":"a","type":"int","default":"x"}]}`
+	if _, err := codec.Parse(text); err == nil {
+		t.Error("Parse took a bad default")
+	}
+	s, err := codec.ParseLoose(text)
+	if err != nil || s.String() != text {
+		t.Fatalf("%v, %v", s, err)
+	}
+	if _, err := s.AppendEncode(nil, map[string]any{"a": 1}); !errors.Is(err, codec.ErrLoose) {
+		t.Errorf("AppendEncode: %v", err)
+	}
+	var v any
+	if err := s.Decode([]byte{2}, &v); !errors.Is(err, codec.ErrLoose) {
+		t.Errorf("Decode: %v", err)
+	}
+	if _, err := codec.Resolve(s, s); err == nil {
+		t.Error("Resolve took loose schemas")
 	}
 }
