@@ -34,8 +34,8 @@ type Report struct {
 	DuplicateEffects int  `json:"duplicate_effects"`
 	OrderInversions  int  `json:"order_inversions"`
 	StockConserved   bool `json:"stock_conserved"`
-	// Seconds are from the first request to the moment all orders were seen
-	// settled; OrdersPerSecond are the placed orders over them.
+	// Seconds are from the first request to the last order's terminal event;
+	// OrdersPerSecond are the placed orders over them.
 	Seconds         float64 `json:"seconds"`
 	OrdersPerSecond float64 `json:"orders_per_second"`
 	// Settle times are from the moment the request left to the time of the
@@ -67,7 +67,6 @@ type Order struct {
 // Run is what the checker does not know of the run that is reported.
 type Run struct {
 	Orders  []Order
-	Seconds float64
 	Indexed map[string]int // documents by kind
 }
 
@@ -88,13 +87,9 @@ func Build(run Run, facts checker.Facts, verdict checker.Verdict) Report {
 		DuplicateEffects: verdict.Count(checker.Duplicate),
 		OrderInversions:  verdict.Count(checker.Inversion),
 		StockConserved:   verdict.Count(checker.Stock) == 0,
-		Seconds:          round(run.Seconds),
 		Indexed:          run.Indexed,
 		Verdict:          verdict.Line(),
 		Partitions:       []TopicCounts{count("orders.v1", facts.Events), count("inventory.v1", facts.StockEvents)},
-	}
-	if run.Seconds > 0 {
-		r.OrdersPerSecond = round(float64(r.OrdersPlaced) / run.Seconds)
 	}
 	for _, v := range verdict.Violations {
 		r.Violations = append(r.Violations, v.String())
@@ -112,7 +107,7 @@ func Build(run Run, facts checker.Facts, verdict checker.Verdict) Report {
 		}
 	}
 	r.EmailsSent = mails(facts, sent)
-	r.SettleP50ms, r.SettleP99ms = settleTimes(facts, sent)
+	r.times(facts, sent)
 	return r
 }
 
@@ -134,23 +129,39 @@ func mails(facts checker.Facts, sent map[string]time.Time) int {
 	return n
 }
 
-func settleTimes(facts checker.Facts, sent map[string]time.Time) (p50, p99 float64) {
+// times fills in how long the run and its orders took.
+func (r *Report) times(facts checker.Facts, sent map[string]time.Time) {
+	var first, last time.Time
+	for _, at := range sent {
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
 	cancelled, settled := map[string]bool{}, map[string]time.Time{}
 	for _, e := range facts.Events {
-		switch e.Type {
-		case checker.Cancelled:
+		if _, ours := sent[e.OrderID]; !ours || e.Type == checker.Placed {
+			continue
+		}
+		if e.Type == checker.Cancelled {
 			cancelled[e.OrderID] = true
-		case checker.Confirmed, checker.Rejected:
+		} else {
 			settled[e.OrderID] = e.OccurredAt
 		}
+		if e.OccurredAt.After(last) {
+			last = e.OccurredAt
+		}
+	}
+	if took := last.Sub(first).Seconds(); took > 0 {
+		r.Seconds = round(took)
+		r.OrdersPerSecond = round(float64(r.OrdersPlaced) / took)
 	}
 	var ms []float64
 	for id, at := range settled {
-		if from, ours := sent[id]; ours && !cancelled[id] {
-			ms = append(ms, float64(at.Sub(from))/float64(time.Millisecond))
+		if !cancelled[id] {
+			ms = append(ms, float64(at.Sub(sent[id]))/float64(time.Millisecond))
 		}
 	}
-	return quantile(ms, .50), quantile(ms, .99)
+	r.SettleP50ms, r.SettleP99ms = quantile(ms, .50), quantile(ms, .99)
 }
 
 // quantile returns the smallest value that at least q of the values reach.

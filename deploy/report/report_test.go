@@ -21,7 +21,7 @@ func sample() Report {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var (
 		facts checker.Facts
-		run   = Run{Seconds: 2, Indexed: map[string]int{"products": 25, "logs": 1234, "customers": 3}}
+		run   = Run{Indexed: map[string]int{"products": 25, "logs": 1234, "customers": 3}}
 	)
 	for i, fate := range []string{"confirmed", "confirmed", "rejected", "cancelled", "confirmed"} {
 		id := string(rune('a' + i))
@@ -31,7 +31,7 @@ func sample() Report {
 			eventID := id + string(rune('0'+j))
 			facts.Events = append(facts.Events, checker.Event{
 				Partition: int32(i % 3), ID: eventID, Type: eventType, OrderID: id,
-				OccurredAt: at.Add(time.Duration(10*(i+1)) * time.Millisecond),
+				OccurredAt: at.Add(time.Duration(500*(i+1)) * time.Millisecond),
 			})
 			facts.Mails = append(facts.Mails, checker.Mail{MessageID: eventID + "@quokka.local"})
 		}
@@ -49,7 +49,7 @@ func TestBuild(t *testing.T) {
 	want := Report{
 		OrdersPlaced: 4, OrdersConfirmed: 2, OrdersRejected: 1, OrdersCancelled: 1,
 		EmailsSent: 8, MailRedeliveries: 1, ProductsIndexed: 25, LogLinesIndexed: 1234,
-		StockConserved: true, Seconds: 2, OrdersPerSecond: 2, SettleP50ms: 20, SettleP99ms: 30,
+		StockConserved: true, Seconds: 2, OrdersPerSecond: 2, SettleP50ms: 1000, SettleP99ms: 1500,
 		Partitions: []TopicCounts{{"orders.v1", []int{4, 4, 2}}, {"inventory.v1", nil}},
 		Indexed:    got.Indexed,
 		Verdict:    "lost 0 · duplicate effects 0 · order inversions 0 · stock conserved",
@@ -105,7 +105,7 @@ func TestTable(t *testing.T) {
              2 confirmed
              1 rejected
              1 cancelled
-  settling   p50 20 ms, p99 30 ms from the request to confirmed or rejected
+  settling   p50 1000 ms, p99 1500 ms from the request to confirmed or rejected
 
   records    orders.v1      10  by partition  4  4  2
              inventory.v1    0  by partition

@@ -1,0 +1,203 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/quokka-stream/quokka/deploy/checker"
+	"github.com/quokka-stream/quokka/schemas"
+	"github.com/quokka-stream/quokka/schemas/events"
+	"github.com/quokka-stream/quokka/schemas/serde"
+)
+
+// Headers of the platform's records.
+const (
+	headerID          = "ce_id"
+	headerType        = "ce_type"
+	headerSubject     = "ce_subject"
+	headerTrace       = "traceparent"
+	headerDeadMessage = "__dlq.errors.message"
+)
+
+type partition struct {
+	topic string
+	id    int32
+}
+
+// topicReader is what has been read so far.
+type topicReader struct {
+	next    map[partition]int64 // where to go on
+	ends    map[partition]int64 // behind the last record, control records apart
+	orders  []checker.Event
+	stock   []checker.Event
+	letters []checker.DeadLetter
+}
+
+// wanted are the topics that are read, if they exist.
+func wanted() []string {
+	names := []string{schemas.TopicOrders, schemas.TopicInventory}
+	for _, t := range schemas.Topics() {
+		for _, letters := range t.DeadLetters() {
+			names = append(names, letters.Name)
+		}
+	}
+	return names
+}
+
+// readTopics reads on to the ends that the topics have now.
+func (c *Collector) readTopics(ctx context.Context, f *checker.Facts) error {
+	r := &c.topics
+	if r.next == nil {
+		r.next, r.ends = map[partition]int64{}, map[partition]int64{}
+	}
+	starts, err := c.admin.ListStartOffsets(ctx, wanted()...)
+	if err != nil {
+		return err
+	}
+	ends, err := c.admin.ListCommittedOffsets(ctx, wanted()...)
+	if err != nil {
+		return err
+	}
+	target := map[partition]int64{}
+	added := map[string]map[int32]kgo.Offset{}
+	for topic, partitions := range ends {
+		for id, end := range partitions {
+			if end.Err != nil {
+				continue // a topic that does not exist yet
+			}
+			p := partition{topic, id}
+			start, _ := starts.Lookup(topic, id)
+			next, known := r.next[p]
+			if !known {
+				if added[topic] == nil {
+					added[topic] = map[int32]kgo.Offset{}
+				}
+				added[topic][id] = kgo.NewOffset().At(max(start.Offset, 0))
+			}
+			// Records may have expired since the last time.
+			r.next[p] = max(next, start.Offset)
+			if r.next[p] < end.Offset {
+				target[p] = end.Offset
+			}
+		}
+	}
+	c.client.AddConsumePartitions(added)
+	if err := c.readTo(ctx, target); err != nil {
+		return err
+	}
+	f.Events, f.StockEvents, f.DeadLetters = r.orders, r.stock, r.letters
+	return nil
+}
+
+// readTo polls until each partition is read to its target.
+func (c *Collector) readTo(ctx context.Context, target map[partition]int64) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("no answer for 30 seconds"))
+	defer cancel()
+	for len(target) > 0 {
+		fetches := c.client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for _, e := range fetches.Errors() {
+			return fmt.Errorf("%s[%d]: %w", e.Topic, e.Partition, e.Err)
+		}
+		var failed error
+		fetches.EachRecord(func(rec *kgo.Record) {
+			if failed == nil {
+				failed = c.take(ctx, rec)
+			}
+		})
+		if failed != nil {
+			return failed
+		}
+		for p, end := range target {
+			if c.topics.next[p] >= end {
+				delete(target, p)
+			}
+		}
+	}
+	return nil
+}
+
+// take files one record.
+func (c *Collector) take(ctx context.Context, rec *kgo.Record) error {
+	r := &c.topics
+	p := partition{rec.Topic, rec.Partition}
+	r.next[p] = rec.Offset + 1
+	if rec.Attrs.IsControl() {
+		return nil
+	}
+	r.ends[p] = rec.Offset + 1
+	if rec.Topic != schemas.TopicOrders && rec.Topic != schemas.TopicInventory {
+		r.letters = append(r.letters, checker.DeadLetter{
+			Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+			EventID: header(rec, headerID), OrderID: header(rec, headerSubject), Reason: header(rec, headerDeadMessage),
+		})
+		return nil
+	}
+	value, err := c.serde.Decode(ctx, rec.Value)
+	var unavailable *serde.UnavailableError
+	if errors.As(err, &unavailable) {
+		return err
+	}
+	e := checker.Event{
+		Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: string(rec.Key),
+		ID: header(rec, headerID), Type: header(rec, headerType), OrderID: header(rec, headerSubject), TraceParent: header(rec, headerTrace),
+	}
+	if e.ID == "" {
+		e.ID = fmt.Sprintf("%s/%d/%d", rec.Topic, rec.Partition, rec.Offset)
+	}
+	// What is no event of an order here, consumers dead-letter: there it counts.
+	if err != nil || !describe(&e, value) {
+		return nil
+	}
+	if rec.Topic == schemas.TopicOrders {
+		r.orders = append(r.orders, e)
+	} else {
+		r.stock = append(r.stock, e)
+	}
+	return nil
+}
+
+// describe fills in what the payload says; false if it is no order's event.
+func describe(e *checker.Event, value events.Event) bool {
+	e.Type = value.AvroName()
+	switch v := value.(type) {
+	case *events.OrderPlaced:
+		e.OrderID, e.CustomerID, e.Version, e.OccurredAt = v.OrderID, v.CustomerID, v.Version, v.OccurredAt
+		for _, line := range v.Lines {
+			e.Lines = append(e.Lines, checker.Line{SKU: line.SKU, Quantity: int64(line.Quantity)})
+		}
+	case *events.OrderConfirmed:
+		e.OrderID, e.CustomerID, e.Version, e.OccurredAt = v.OrderID, v.CustomerID, v.Version, v.OccurredAt
+	case *events.OrderRejected:
+		e.OrderID, e.CustomerID, e.Version, e.OccurredAt = v.OrderID, v.CustomerID, v.Version, v.OccurredAt
+	case *events.OrderCancelled:
+		e.OrderID, e.CustomerID, e.Version, e.OccurredAt = v.OrderID, v.CustomerID, v.Version, v.OccurredAt
+	case *events.StockReserved:
+		e.OrderID, e.CustomerID, e.OccurredAt = v.OrderID, v.CustomerID, v.OccurredAt
+		for _, line := range v.Lines {
+			e.Lines = append(e.Lines, checker.Line{SKU: line.SKU, Quantity: int64(line.Quantity)})
+		}
+	case *events.StockRejected:
+		e.OrderID, e.CustomerID, e.OccurredAt = v.OrderID, v.CustomerID, v.OccurredAt
+	case *events.StockReleased:
+		e.OrderID, e.CustomerID, e.OccurredAt = v.OrderID, v.CustomerID, v.OccurredAt
+	default:
+		return false
+	}
+	return true
+}
+
+func header(rec *kgo.Record, key string) string {
+	for _, h := range rec.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
