@@ -1,0 +1,121 @@
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
+)
+
+// processBatch handles the items of a task together.
+//
+// The batch has a span of its own that only links to its records' send contexts;
+// each record has its process span too, so that an order's trace holds the hop.
+func (c *Consumer) processBatch(ctx context.Context, t *task) []result {
+	results := make([]result, len(t.items))
+	r := t.lane.of.route
+
+	// Sort out what does not reach the handler: dead letters still to be written,
+	// unknown types, values that cannot be decoded.
+	var batch []*Message
+	var at []int // positions of the batch's messages in the task
+	for i, it := range t.items {
+		m := it.open()
+		switch {
+		case it.lost != nil:
+			results[i] = c.giveUp(ctx, it, it.lost)
+			continue
+		case r.decodeBatch:
+			err := c.decode(ctx, m)
+			if errors.Is(err, ErrUnknownType) {
+				c.metrics.processed(m.Record.Topic, outcomeUnhandled, 0, trace.SpanContext{})
+				results[i] = result{verdict: acknowledge}
+				continue
+			}
+			if err != nil {
+				results[i] = c.conclude(ctx, t, it, err, 0)
+				if results[i].verdict == retry {
+					// Later records of the partition must not overtake this one.
+					for j := i + 1; j < len(t.items); j++ {
+						results[j] = result{verdict: retry, after: results[i].after}
+					}
+					return c.runBatch(ctx, t, batch, at, results)
+				}
+				continue
+			}
+		}
+		batch, at = append(batch, m), append(at, i)
+	}
+	return c.runBatch(ctx, t, batch, at, results)
+}
+
+// runBatch calls the handler and fills in the results of the batch's positions.
+func (c *Consumer) runBatch(ctx context.Context, t *task, batch []*Message, at []int, results []result) []result {
+	if len(batch) == 0 {
+		return results
+	}
+	r := t.lane.of.route
+	begun := c.cfg.now()
+
+	spans := make([]trace.Span, len(batch))
+	for i, m := range batch {
+		_, spans[i] = c.startSpan(ctx, m)
+	}
+	handlerCtx, batchSpan := ctx, trace.Span(nil)
+	if !c.untraced[r.topic] && len(batch) > 1 {
+		handlerCtx, batchSpan = telemetry.StartBatch(ctx, c.tracer, r.topic, c.cfg.Group, spans)
+	} else if len(batch) == 1 {
+		handlerCtx = trace.ContextWithSpan(ctx, spans[0])
+	}
+
+	err := c.callBatch(handlerCtx, r, batch)
+	took := c.cfg.now().Sub(begun)
+	outcome := outcomeHandled
+	switch {
+	case err == nil:
+	case len(batch) > 1 && c.fatal(ctx, t, batch[0], err):
+		// One of them is to be given up: find it by handling them one by one.
+		for _, i := range at {
+			t.items[i].solo = true
+			results[i] = result{verdict: retry}
+		}
+		outcome = outcomeRetried
+	default:
+		for _, i := range at {
+			results[i] = c.conclude(ctx, t, t.items[i], err, took)
+		}
+		switch results[at[0]].verdict {
+		case deadLetter:
+			outcome = outcomeDeadLettered
+		default:
+			outcome = outcomeRetried
+		}
+	}
+	for i, m := range batch {
+		c.endSpan(spans[i], m, outcome, err)
+		c.metrics.processed(r.topic, outcome, took, spans[i].SpanContext())
+	}
+	if batchSpan != nil {
+		batchSpan.End()
+	}
+	return results
+}
+
+// fatal reports whether the error would send a record to the dead-letter topic.
+func (c *Consumer) fatal(ctx context.Context, t *task, m *Message, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	v, _ := c.cfg.Backoff.judge(err, m.Attempt, t.failing, c.cfg.Unavailable(err))
+	return v == deadLetter
+}
+
+func (c *Consumer) callBatch(ctx context.Context, r *route, batch []*Message) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandlerTimeout, fmt.Errorf("handler exceeded %v", c.cfg.HandlerTimeout))
+	defer cancel()
+	defer recovered(&err)
+	return r.batches(ctx, batch)
+}

@@ -1,0 +1,55 @@
+package consume
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/quokka-stream/quokka/schemas/events"
+)
+
+// Message is a record as a handler sees it.
+type Message struct {
+	// Record is the record as fetched. Handlers must not change it.
+	Record *kgo.Record
+	// ID identifies the event in the inbox: the header ce_id, else
+	// topic/partition/offset.
+	ID string
+	// Type is the header ce_type, "" if the record has none.
+	Type string
+	// Event is the decoded value; nil where the handler asked for raw records.
+	Event events.Event
+	// Attempt counts deliveries to the handler in this process, from 1.
+	Attempt int
+
+	// lastAttempt is the span of the attempt before this one.
+	lastAttempt trace.SpanContext
+}
+
+func newMessage(r *kgo.Record) *Message {
+	m := &Message{Record: r, Type: Header(r, "ce_type")}
+	// An id that the inbox cannot store would fail for ever, so it is no id.
+	if id := Header(r, "ce_id"); id != "" && len(id) <= 255 && utf8.ValidString(id) && !strings.Contains(id, "\x00") {
+		m.ID = id
+	} else {
+		m.ID = r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
+	}
+	return m
+}
+
+// Subject is the header ce_subject: the id of what the event is about.
+func (m *Message) Subject() string { return Header(m.Record, "ce_subject") }
+
+// Header returns the value of a record's first header with this key, "" if there
+// is none.
+func Header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
