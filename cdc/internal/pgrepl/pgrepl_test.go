@@ -1,0 +1,239 @@
+package pgrepl
+
+import (
+	"context"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/quokka-stream/quokka/cdc/internal/pgoutput"
+	"github.com/quokka-stream/quokka/internal/pgserver"
+)
+
+// capture rewrites the messages against which package pgoutput is tested.
+var capture = flag.Bool("capture", false, "write the received messages to ../pgoutput/testdata")
+
+func open(t *testing.T, url string) (*Conn, *pgx.Conn) {
+	t.Helper()
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Connect(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close(context.Background())
+		_ = sql.Close(context.Background())
+	})
+	return c, sql
+}
+
+func exec(t *testing.T, sql *pgx.Conn, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := sql.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// received reads the stream up to a position and returns the messages.
+func received(t *testing.T, s *Stream, until pgoutput.LSN) [][]byte {
+	t.Helper()
+	var out [][]byte
+	for {
+		if err := s.Status(0, 0, true); err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case m.Data != nil:
+			out = append(out, slices.Clone(m.Data))
+		case m.Pos >= until:
+			return out
+		}
+	}
+}
+
+func position(t *testing.T, sql *pgx.Conn) pgoutput.LSN {
+	t.Helper()
+	var text string
+	if err := sql.QueryRow(t.Context(), "SELECT pg_current_wal_insert_lsn()::text").Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	pos, err := pgoutput.ParseLSN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pos
+}
+
+// TestStream: what a server sends, in the order in which it does.
+func TestStream(t *testing.T) {
+	big := "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 200) g)"
+	tests := []struct {
+		name    string
+		setup   []string
+		script  []string
+		options string // of the server's decoding
+		want    string // message types
+	}{
+		{name: "changes", setup: []string{
+			"CREATE TYPE mood AS ENUM ('sad', 'happy')",
+			"CREATE TABLE kept (id int PRIMARY KEY, name text, feeling mood, big text)",
+			"ALTER TABLE kept ALTER big SET STORAGE EXTERNAL",
+			"CREATE TABLE full_identity (a int, b text)",
+			"ALTER TABLE full_identity REPLICA IDENTITY FULL",
+		}, script: []string{
+			"BEGIN; SELECT pg_logical_emit_message(true, 'quokka.trace', 'content'); INSERT INTO kept VALUES (1, 'é', 'sad', NULL), (2, '', NULL, " + big + "); COMMIT",
+			"UPDATE kept SET name = 'x' WHERE id = 2",
+			"UPDATE kept SET id = 3 WHERE id = 2",
+			"DELETE FROM kept WHERE id = 1",
+			"INSERT INTO full_identity VALUES (1, NULL)",
+			"UPDATE full_identity SET b = 'b'",
+			"DELETE FROM full_identity",
+			"ALTER TABLE kept ADD COLUMN added numeric(10,2) DEFAULT 1.5",
+			"UPDATE kept SET name = NULL",
+			"TRUNCATE kept, full_identity RESTART IDENTITY CASCADE",
+			"SELECT pg_logical_emit_message(false, 'beat', '')",
+		}, want: "B M Y R I I C B U C B U C B D C B R I C B U C B D C B Y R U C B Y R R T C M"},
+		{name: "streamed", setup: []string{"CREATE TABLE items (id int PRIMARY KEY, body text)"}, script: []string{
+			"BEGIN; SAVEPOINT a; INSERT INTO items SELECT g, repeat('x', 600) FROM generate_series(1, 130) g; ROLLBACK TO a; INSERT INTO items SELECT g, repeat('y', 600) FROM generate_series(131, 260) g; COMMIT",
+			"BEGIN; INSERT INTO items SELECT g, repeat('z', 600) FROM generate_series(1000, 1150) g; ROLLBACK",
+		}, want: "S E A S R I E S I E c S R I E A"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			url := pgserver.NewDatabase(t)
+			c, sql := open(t, url)
+			exec(t, sql, tt.setup...)
+			exec(t, sql, "CREATE PUBLICATION p FOR ALL TABLES", "ALTER SYSTEM SET logical_decoding_work_mem = '64kB'", "SELECT pg_reload_conf()")
+			slot := "s_" + tt.name
+			created, err := c.CreateSlot(t.Context(), slot, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range tt.script {
+				exec(t, sql, s)
+			}
+			stream, err := c.Start(t.Context(), slot, "p", created.ConsistentPoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stream.Close()
+			messages := received(t, stream, position(t, sql))
+			if *capture {
+				var b strings.Builder
+				for i, m := range messages {
+					if i > 0 && i+1 < len(messages) && m[0] == messages[i-1][0] && m[0] == messages[i+1][0] {
+						continue // the middle of many rows
+					}
+					b.WriteString(hex.EncodeToString(m) + "\n")
+				}
+				if err := os.WriteFile(filepath.Join("..", "pgoutput", "testdata", tt.name+".hex"), []byte(b.String()), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for _, m := range messages {
+				// Rows of a block in one letter.
+				if typ := string(m[:1]); tt.name != "streamed" || len(got) == 0 || got[len(got)-1] != typ {
+					got = append(got, typ)
+				}
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("got  %s\nwant %s", s, tt.want)
+			}
+		})
+	}
+}
+
+// TestSlots: what the server says of slots, and of names and positions that
+// are not right.
+func TestSlots(t *testing.T) {
+	url := pgserver.NewDatabase(t)
+	c, sql := open(t, url)
+	exec(t, sql, "CREATE TABLE items (id int PRIMARY KEY)", "CREATE PUBLICATION p FOR ALL TABLES", "INSERT INTO items VALUES (1)")
+	if s, err := c.FindSlot(t.Context(), "slots"); err != nil || s != nil {
+		t.Fatalf("a slot before it is made: %v, %v", s, err)
+	}
+	system, err := c.IdentifySystem(t.Context())
+	if err != nil || system.ID == "" || system.Flushed == 0 || !strings.Contains(url, system.Database) {
+		t.Fatalf("system %+v, %v", system, err)
+	}
+	created, err := c.CreateSlot(t.Context(), "slots", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("snapshot", func(t *testing.T) {
+		exec(t, sql, "INSERT INTO items VALUES (2)", "BEGIN ISOLATION LEVEL REPEATABLE READ", "SET TRANSACTION SNAPSHOT '"+created.Snapshot+"'")
+		var n int
+		if err := sql.QueryRow(t.Context(), "SELECT count(*) FROM items").Scan(&n); err != nil || n != 1 {
+			t.Errorf("the slot's snapshot has %d rows: %v", n, err)
+		}
+		exec(t, sql, "COMMIT")
+	})
+	slot, err := c.FindSlot(t.Context(), "slots")
+	if err != nil || slot.Plugin != "pgoutput" || slot.Database != system.Database || slot.Confirmed != created.ConsistentPoint || slot.WALStatus != "reserved" || slot.ActivePID != 0 {
+		t.Fatalf("slot %+v, %v", slot, err)
+	}
+	if _, err := c.CreateSlot(t.Context(), "slots", false); CodeOf(err) != "42710" {
+		t.Errorf("the same slot again: %v", err)
+	}
+
+	second, _ := open(t, url)
+	if got, err := second.TryLock(t.Context(), "lease"); err != nil || !got {
+		t.Errorf("a free lock: %v, %v", got, err)
+	}
+	if got, err := c.TryLock(t.Context(), "lease"); err != nil || got {
+		t.Errorf("a taken lock: %v, %v", got, err)
+	}
+	stream, err := second.Start(t.Context(), "slots", "p", slot.Confirmed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := received(t, stream, position(t, sql)); len(got) != 4 {
+		t.Errorf("%d messages for one insert", len(got))
+	}
+	third, _ := open(t, url)
+	if _, err := third.Start(t.Context(), "slots", "p", 0); CodeOf(err) != "55006" {
+		t.Errorf("a slot in use: %v", err)
+	}
+	stream.Interrupt()
+	if _, err := stream.Receive(); err == nil {
+		t.Error("an interrupted stream goes on")
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := c.DropSlot(t.Context(), "slots") // waits for no one
+		if err == nil {
+			break
+		}
+		if CodeOf(err) != "55006" || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	fourth, _ := open(t, url)
+	if _, err := fourth.Start(t.Context(), "slots", "p", 0); CodeOf(err) != "42704" {
+		t.Errorf("a dropped slot: %v", err)
+	}
+}
