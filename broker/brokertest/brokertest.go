@@ -3,9 +3,15 @@
 package brokertest
 
 import (
+	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker"
 )
 
 // Brokers returns bootstrap addresses that live at least as long as the test.
@@ -14,6 +20,116 @@ func Brokers(t testing.TB) []string {
 	if env := os.Getenv("QUOKKA_KAFKA_BROKERS"); env != "" {
 		return strings.Split(env, ",")
 	}
-	t.Fatal("the embedded broker is not wired yet; set QUOKKA_KAFKA_BROKERS")
-	return nil
+	return []string{Start(t).Addr()}
+}
+
+// Broker is an embedded broker that a test can stop and start again.
+type Broker struct {
+	t   testing.TB
+	cfg broker.Config
+
+	mu      sync.Mutex
+	running *broker.Broker
+	served  chan error
+	addr    string
+}
+
+// Start starts an embedded broker on a free port, with a data directory of its own
+// that goes with the test, topics created on demand, and groups that rebalance
+// without delay. It is stopped at the end of the test.
+func Start(t testing.TB, opts ...func(*broker.Config)) *Broker {
+	t.Helper()
+	cfg := broker.Config{
+		DataDir: t.TempDir(), Listen: "127.0.0.1:0", GroupInitialRebalanceDelay: -1,
+		Logger: slog.New(slog.NewTextHandler(&output{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	b := &Broker{t: t, cfg: cfg}
+	b.start()
+	t.Cleanup(b.Stop)
+	return b
+}
+
+func (b *Broker) start() {
+	b.t.Helper()
+	running, err := broker.Open(b.cfg)
+	if err != nil {
+		b.t.Fatalf("starting a broker: %v", err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- running.Serve() }()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running, b.served, b.addr = running, served, running.Addr()
+}
+
+// Addr is the broker's address; it stays the same over Restart.
+func (b *Broker) Addr() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.addr
+}
+
+// Unwrap returns the broker that is running now, nil when none is.
+func (b *Broker) Unwrap() *broker.Broker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running
+}
+
+// Stop closes the broker and keeps its data.
+func (b *Broker) Stop() {
+	b.t.Helper()
+	b.mu.Lock()
+	running, served := b.running, b.served
+	b.running = nil
+	b.mu.Unlock()
+	if running == nil {
+		return
+	}
+	if err := running.Close(); err != nil {
+		b.t.Errorf("closing the broker: %v", err)
+	}
+	if err := <-served; err != nil {
+		b.t.Errorf("serving: %v", err)
+	}
+}
+
+// Restart starts the broker again, stopping it first if it runs: same data, same address.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.Stop()
+	addr := b.Addr()
+	// The port was free a moment ago; a client's dial may hold it for another.
+	var ln net.Listener
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		var err error
+		var lc net.ListenConfig
+		if ln, err = lc.Listen(b.t.Context(), "tcp", addr); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("listening on %s again: %v", addr, err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.cfg.Listener = ln
+	b.start()
+}
+
+// output writes the broker's log into the test's.
+type output struct {
+	t  testing.TB
+	mu sync.Mutex
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
 }

@@ -182,3 +182,19 @@ func (i *Image) ConfigFloat(t *Topic, name string) float64 {
 func (i *Image) ConfigBool(t *Topic, name string) bool {
 	return strings.EqualFold(i.Config(t, name), "true")
 }
+
+// brokerConfigs are the broker settings that are the defaults of topics.
+var brokerConfigs = func() map[string]ConfigDef {
+	out := map[string]ConfigDef{}
+	for name, def := range TopicConfigs {
+		if def.Synonym != "" {
+			def.Doc = "The default of topics' " + name + ". " + def.Doc
+			out[def.Synonym] = def
+		}
+	}
+	return out
+}()
+
+// BrokerConfigs returns the settings of the broker that can be changed while it
+// runs; the map must not be changed.
+func BrokerConfigs() map[string]ConfigDef { return brokerConfigs }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"iter"
 	"maps"
 )
 
@@ -114,4 +115,19 @@ func (i *Image) put(t *Topic) {
 
 func newImage() *Image {
 	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}}
+}
+
+// All ranges over the topics by id.
+func (i *Image) All() iter.Seq2[ID, *Topic] { return maps.All(i.ids) }
+
+// SameBrokerConfigs says whether two images have the same broker settings.
+func SameBrokerConfigs(a, b *Image) bool { return maps.Equal(a.BrokerConfigs, b.BrokerConfigs) }
+
+// PartitionCount is the number of partitions of all topics.
+func (i *Image) PartitionCount() int {
+	n := 0
+	for _, t := range i.topics {
+		n += len(t.Born)
+	}
+	return n
 }

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"io"
 	"net"
 )
 
@@ -41,17 +40,13 @@ func (v *Vec) cut() {
 // Len is the number of bytes so far.
 func (v *Vec) Len() int { return v.size + len(v.cur) - v.from }
 
-// Finish fills in the frame's size; the Vec must begin with AppendResponseHeader.
-func (v *Vec) Finish() {
+// Finish fills in the frame's size and returns the pieces, which belong to the Vec
+// until its Reset. The Vec must begin with AppendResponseHeader.
+func (v *Vec) Finish() net.Buffers {
 	size := uint32(v.Len() - 4)
 	v.cut()
 	binary.BigEndian.PutUint32(v.bufs[0], size)
-}
-
-// WriteTo writes the whole response; it consumes the Vec.
-func (v *Vec) WriteTo(w io.Writer) (int64, error) {
-	v.cut()
-	return v.bufs.WriteTo(w)
+	return v.bufs
 }
 
 // Reset empties the Vec and keeps its buffer where that is not large.
@@ -60,7 +55,8 @@ func (v *Vec) Reset() {
 	if cap(cur) > 64<<10 {
 		cur = nil
 	}
-	*v = Vec{cur: cur}
+	clear(v.bufs) // lets go of the records
+	*v = Vec{cur: cur, bufs: v.bufs[:0]}
 }
 
 // Bytes returns the response in one piece, for tests.

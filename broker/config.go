@@ -1,0 +1,222 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+)
+
+// FlushPolicy says when an acknowledged record is on the disk.
+type FlushPolicy string
+
+// The flush policies.
+const (
+	// FlushGroup syncs before it acknowledges; requests that arrive during a sync
+	// share the next one. The default.
+	FlushGroup FlushPolicy = "group"
+	// FlushInterval acknowledges what is written and syncs every FlushInterval: a
+	// power cut may lose that much.
+	FlushInterval FlushPolicy = "interval"
+	// FlushOS acknowledges what is written and leaves syncing to the operating
+	// system, as Apache Kafka does on one broker: a power cut may lose a minute.
+	FlushOS FlushPolicy = "os"
+)
+
+// Config configures a broker. The zero value of a field is its default.
+type Config struct {
+	// DataDir is the directory for everything that lasts; it is made if it is
+	// missing and locked while the broker is open. Required, unless InMemory.
+	DataDir string
+	// InMemory keeps everything in memory, for tests: nothing is written anywhere.
+	InMemory bool
+
+	// Listen is the address to listen on; default "127.0.0.1:9092". Port 0 takes a
+	// free one. An address that is not loopback needs AllowRemote.
+	Listen string
+	// Listener is used instead of Listen when it is set. The broker closes it.
+	Listener net.Listener
+	// AllowRemote allows a Listen address that other machines can reach. There is
+	// no authentication on it: whoever reaches it reads and writes everything.
+	AllowRemote bool
+	// Advertise is the host:port that clients are told to connect to; default: the
+	// address by which they came. Set it where they come through a proxy or NAT.
+	Advertise string
+
+	// NodeID is the broker's id; default 1.
+	NodeID int32
+	// Rack is the broker's rack in Metadata; default none.
+	Rack string
+	// ClusterID names the installation. Default: made at random on the first start
+	// and kept in DataDir. A DataDir of another cluster is refused.
+	ClusterID string
+
+	// Flush is the flush policy; default FlushGroup.
+	Flush FlushPolicy
+	// FlushEvery is the time between syncs under FlushInterval; default 1 s.
+	FlushEvery time.Duration
+
+	// DefaultPartitions is the number of partitions of a topic whose creator does
+	// not say; default 1.
+	DefaultPartitions int
+	// DisableAutoCreateTopics refuses unknown topics that a client asks about,
+	// instead of creating them.
+	DisableAutoCreateTopics bool
+	// OffsetsPartitions is the number of partitions of __consumer_offsets when it
+	// is made; default 50. Only those in use take memory and files.
+	OffsetsPartitions int
+
+	// GroupInitialRebalanceDelay is how long the first rebalance of an empty group
+	// waits for more members; default 3 s, negative: not at all.
+	GroupInitialRebalanceDelay time.Duration
+	// GroupMinSessionTimeout and GroupMaxSessionTimeout bound the session timeout
+	// a member may ask for; default 6 s and 30 min.
+	GroupMinSessionTimeout, GroupMaxSessionTimeout time.Duration
+	// GroupMaxSize bounds the members of a group; default 500.
+	GroupMaxSize int
+	// OffsetsRetention is how long the offsets of a group without members are
+	// kept; default 7 days.
+	OffsetsRetention time.Duration
+	// ProducerIDExpiration is how long an idle producer's sequence is remembered
+	// in a partition; default 24 h.
+	ProducerIDExpiration time.Duration
+
+	// MaxConnections bounds the open connections; default 1000.
+	MaxConnections int
+	// ConnectionIdleTimeout ends connections without requests; default 10 min.
+	ConnectionIdleTimeout time.Duration
+	// MaxProduceBytes bounds a Produce request; default 100 MiB.
+	MaxProduceBytes int
+	// MaxRequestBytes bounds every other request; default 1 MiB.
+	MaxRequestBytes int
+	// MaxFetchBytes bounds the records in a Fetch response; default 55 MiB.
+	MaxFetchBytes int
+	// MaxPartitions and MaxTopicPartitions bound the partitions of the broker and
+	// of one topic; default 10000 and 1000.
+	MaxPartitions, MaxTopicPartitions int
+
+	// Logger receives what the broker has to say; default slog.Default().
+	Logger *slog.Logger
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// withDefaults returns c with every default filled in.
+func (c Config) withDefaults() Config {
+	setDefault(&c.Listen, "127.0.0.1:9092")
+	setDefault(&c.NodeID, 1)
+	setDefault(&c.Flush, FlushGroup)
+	setDefault(&c.FlushEvery, time.Second)
+	setDefault(&c.DefaultPartitions, 1)
+	setDefault(&c.OffsetsPartitions, 50)
+	setDefault(&c.GroupInitialRebalanceDelay, 3*time.Second)
+	c.GroupInitialRebalanceDelay = max(c.GroupInitialRebalanceDelay, 0)
+	setDefault(&c.GroupMinSessionTimeout, 6*time.Second)
+	setDefault(&c.GroupMaxSessionTimeout, 30*time.Minute)
+	setDefault(&c.GroupMaxSize, 500)
+	setDefault(&c.OffsetsRetention, 7*24*time.Hour)
+	setDefault(&c.ProducerIDExpiration, 24*time.Hour)
+	setDefault(&c.MaxConnections, 1000)
+	setDefault(&c.ConnectionIdleTimeout, 10*time.Minute)
+	setDefault(&c.MaxProduceBytes, 100<<20)
+	setDefault(&c.MaxRequestBytes, 1<<20)
+	setDefault(&c.MaxFetchBytes, 55<<20)
+	setDefault(&c.MaxPartitions, 10000)
+	setDefault(&c.MaxTopicPartitions, 1000)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// Validate says what is wrong with the settings.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.DataDir == "" && !c.InMemory {
+		bad("no data directory: set DataDir (--data-dir), or InMemory for a test")
+	}
+	if _, err := c.flush(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.NodeID < 0 {
+		bad("NodeID is %d: a node id is not negative", c.NodeID)
+	}
+	if c.Advertise != "" {
+		if _, _, err := splitAddr(c.Advertise); err != nil {
+			bad("Advertise (--advertise) %q is no host:port: %w", c.Advertise, err)
+		}
+	}
+	if c.Listener == nil {
+		if err := checkListen(c.Listen, c.AllowRemote); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, positive := range []struct {
+		name  string
+		value int
+	}{
+		{"DefaultPartitions", c.DefaultPartitions}, {"OffsetsPartitions", c.OffsetsPartitions},
+		{"GroupMaxSize", c.GroupMaxSize}, {"MaxConnections", c.MaxConnections},
+		{"MaxProduceBytes", c.MaxProduceBytes}, {"MaxRequestBytes", c.MaxRequestBytes}, {"MaxFetchBytes", c.MaxFetchBytes},
+		{"MaxPartitions", c.MaxPartitions}, {"MaxTopicPartitions", c.MaxTopicPartitions},
+	} {
+		if positive.value < 0 {
+			bad("%s is %d: it must be positive", positive.name, positive.value)
+		}
+	}
+	if c.GroupMinSessionTimeout > c.GroupMaxSessionTimeout {
+		bad("GroupMinSessionTimeout %s is above GroupMaxSessionTimeout %s", c.GroupMinSessionTimeout, c.GroupMaxSessionTimeout)
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) flush() (commitlog.Flush, error) {
+	switch c.Flush {
+	case FlushGroup:
+		return commitlog.FlushGroup, nil
+	case FlushInterval:
+		return commitlog.FlushInterval, nil
+	case FlushOS:
+		return commitlog.FlushOS, nil
+	}
+	return 0, fmt.Errorf("flush policy %q is unknown: group, interval or os", c.Flush)
+}
+
+func splitAddr(addr string) (host string, port int32, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("port %q is no number from 0 to 65535", p)
+	}
+	return host, int32(n), nil
+}
+
+// checkListen refuses addresses that others can reach, unless that was asked for.
+func checkListen(addr string, allowRemote bool) error {
+	host, _, err := splitAddr(addr)
+	if err != nil {
+		return fmt.Errorf("listen address %q (--listen): %w", addr, err)
+	}
+	if allowRemote || host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("listen address %q (--listen) can be reached from other machines, and the listener has no authentication: "+
+		"use 127.0.0.1, or allow it with --allow-remote (AllowRemote)", addr)
+}

@@ -1,0 +1,210 @@
+// Package api answers requests: one file per request family. A handler reads the
+// cluster image, the partitions and the coordinators, and makes the answer; it
+// knows nothing of sockets. What it must wait for outside its turn, it leaves in
+// the Reply (see there).
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/coordinator"
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/topics"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// Config is what handlers need to know of the broker's settings.
+type Config struct {
+	NodeID            int32
+	Rack              string
+	AutoCreateTopics  bool
+	DefaultPartitions int32
+	OffsetsPartitions int32
+	FetchMaxBytes     int32
+	MaxPartitions     int32 // over all topics
+	MaxTopicParts     int32 // of one topic
+	Logger            *slog.Logger
+	// DecodeBudget bounds the memory of requests being decoded.
+	DecodeBudget int64
+	// StaticConfigs are the broker settings that DescribeConfigs reports.
+	StaticConfigs map[string]string
+	// Advertise returns the address that a client of this session is to use.
+	Advertise func(*Session) (host string, port int32)
+}
+
+// Handler answers requests.
+type Handler struct {
+	cfg        Config
+	cluster    *cluster.Cluster
+	topics     *topics.Manager
+	groups     *coordinator.Groups
+	authorizer auth.Authorizer
+	sessions   *fetchSessions
+	producers  *producerIDs
+	budget     *wire.Budget
+	log        *slog.Logger
+}
+
+// New returns a handler over the broker's parts.
+func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, a auth.Authorizer) *Handler {
+	return &Handler{
+		cfg: cfg, cluster: c, topics: t, groups: g, authorizer: a, log: cfg.Logger,
+		sessions:  newFetchSessions(1000, time.Now),
+		producers: &producerIDs{cluster: c},
+		budget:    wire.NewBudget(cfg.DecodeBudget),
+	}
+}
+
+// Session is one connection as handlers see it.
+type Session struct {
+	ID         uint64
+	Local      net.Addr // the address the client connected to
+	Remote     net.Addr
+	Principal  string
+	ClientName string // software name and version, once ApiVersions told
+	ClientVer  string
+}
+
+func (s *Session) host() string {
+	host, _, err := net.SplitHostPort(s.Remote.String())
+	if err != nil {
+		return s.Remote.String()
+	}
+	return host
+}
+
+// Reply is the rest of an answer: it appends the response to v, waiting for what
+// it still needs, until ctx ends. The connection runs the replies of its requests
+// in their order, while later requests may already be in work. An error closes
+// the connection.
+type Reply func(ctx context.Context, v *wire.Vec) error
+
+// ErrNoReply is the error of a handler whose request gets no response.
+var ErrNoReply = errors.New("no reply")
+
+// call is one request on its way through a handler.
+type call struct {
+	*Session
+	req *wire.Request
+	img *cluster.Image // as it was when the request began
+}
+
+// handler makes the response to a request that kmsg decoded.
+type handler func(h *Handler, ctx context.Context, c *call, req kmsg.Request) (kmsg.Response, error)
+
+// entry is a key that is answered, with the versions that are.
+type entry struct {
+	min, max int16
+	// advertise is the least version ApiVersions tells, where that is not min.
+	advertise int16
+	handle    handler // nil for Produce, Fetch and ApiVersions
+}
+
+// table is every key answered. Minimums are those of Apache Kafka 4.1, maximums
+// what kmsg speaks.
+var table map[int16]entry
+
+func init() {
+	max := func(key int16) int16 { return kmsg.RequestForKey(key).MaxVersion() }
+	table = map[int16]entry{
+		// Advertised from 0 although 3 is the least that is answered, as in Kafka:
+		// librdkafka turns compression off otherwise.
+		0:  {min: 3, advertise: 0, max: max(0)},
+		1:  {min: 4, advertise: 4, max: max(1)},
+		18: {max: max(18)},
+	}
+	for key, e := range kmsgHandlers {
+		e.advertise, e.max = e.min, max(key)
+		table[key] = e
+	}
+}
+
+// Advertised calls f for each key that is answered, with the versions advertised.
+func Advertised(f func(key, min, max int16)) {
+	for key := int16(0); key <= kmsg.MaxKey; key++ {
+		if e, ok := table[key]; ok {
+			f(key, e.advertise, e.max)
+		}
+	}
+}
+
+// Serves says whether a version of a key is answered.
+func Serves(key, version int16) bool {
+	e, ok := table[key]
+	return ok && version >= e.min && version <= e.max
+}
+
+// Handle does a request up to where the next one of its connection may start, and
+// returns the reply that finishes it. An error other than ErrNoReply means that
+// the connection cannot go on.
+func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Reply, error) {
+	c := &call{Session: s, req: req, img: h.cluster.Image()}
+	if req.Key == wire.KeyAPIVersions {
+		return h.apiVersions(c)
+	}
+	if !Serves(req.Key, req.Version) {
+		return nil, fmt.Errorf("request key %d version %d is not supported", req.Key, req.Version)
+	}
+	switch req.Key {
+	case wire.KeyProduce:
+		return h.produce(c)
+	case wire.KeyFetch:
+		return h.fetch(ctx, c)
+	}
+	release, err := h.budget.Acquire(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	kreq := kmsg.RequestForKey(req.Key)
+	kreq.SetVersion(req.Version)
+	if err := kreq.ReadFrom(req.Body); err != nil {
+		return nil, fmt.Errorf("request key %d version %d: %w", req.Key, req.Version, err)
+	}
+	resp, err := table[req.Key].handle(h, ctx, c, kreq)
+	if err != nil {
+		return nil, err
+	}
+	return respond(req, resp), nil
+}
+
+// respond is the Reply of a response that is there.
+func respond(req *wire.Request, resp kmsg.Response) Reply {
+	return func(_ context.Context, v *wire.Vec) error {
+		v.Append(func(dst []byte) []byte {
+			return resp.AppendTo(wire.AppendResponseHeader(dst, req))
+		})
+		return nil
+	}
+}
+
+// allowed asks the authorizer.
+func (h *Handler) allowed(c *call, op auth.Operation, typ auth.ResourceType, name string) bool {
+	return h.authorizer.Allowed(c.Principal, c.host(), op, typ, name)
+}
+
+// code is the error code in an error of one of the broker's parts.
+func (h *Handler) code(err error) (int16, *string) {
+	if err == nil {
+		return errcode.None, nil
+	}
+	var refused *cluster.Error
+	if errors.As(err, &refused) {
+		return refused.Code, &refused.Message
+	}
+	if code, ok := topics.Code(err); ok {
+		msg := err.Error()
+		return code, &msg
+	}
+	h.log.Error("request failed", "err", err)
+	return errcode.UnknownServerError, nil
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"regexp"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// softwareName is what KIP-511 allows as a client's name and version.
+var softwareName = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
+
+// apiVersions answers ApiVersions. A client that asks in a version we do not know
+// is answered in version 0, with the versions it may use: it cannot know better
+// before it has asked.
+func (h *Handler) apiVersions(c *call) (Reply, error) {
+	req := *c.req
+	if !Serves(req.Key, req.Version) {
+		resp := kmsg.NewApiVersionsResponse()
+		resp.Version = 0
+		resp.ErrorCode = errcode.UnsupportedVersion
+		e := table[wire.KeyAPIVersions]
+		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: wire.KeyAPIVersions, MinVersion: e.min, MaxVersion: e.max}}
+		req.Version = 0
+		return respond(&req, &resp), nil
+	}
+	kreq := kmsg.NewApiVersionsRequest()
+	kreq.Version = req.Version
+	if _, err := h.budget.Check(&req); err != nil {
+		return nil, err
+	}
+	if err := kreq.ReadFrom(req.Body); err != nil {
+		return nil, err
+	}
+	resp := kreq.ResponseKind().(*kmsg.ApiVersionsResponse)
+	if req.Version >= 3 {
+		if !softwareName.MatchString(kreq.ClientSoftwareName) || !softwareName.MatchString(kreq.ClientSoftwareVersion) {
+			resp.ErrorCode = errcode.InvalidRequest
+			return respond(&req, resp), nil
+		}
+		c.ClientName, c.ClientVer = kreq.ClientSoftwareName, kreq.ClientSoftwareVersion
+	}
+	Advertised(func(key, min, max int16) {
+		resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MinVersion: min, MaxVersion: max})
+	})
+	return respond(&req, resp), nil
+}

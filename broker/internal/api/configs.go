@@ -1,0 +1,298 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+)
+
+// configSource says where a topic's value of a setting comes from.
+func configSource(img *cluster.Image, t *cluster.Topic, name string) kmsg.ConfigSource {
+	if _, ok := t.Configs[name]; ok {
+		return kmsg.ConfigSourceDynamicTopicConfig
+	}
+	if _, ok := img.BrokerConfigs[cluster.TopicConfigs[name].Synonym]; ok {
+		return kmsg.ConfigSourceDynamicDefaultBrokerConfig
+	}
+	return kmsg.ConfigSourceDefaultConfig
+}
+
+func (h *Handler) describeConfigs(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.DescribeConfigsRequest)
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for _, r := range req.Resources {
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		configs, err := h.describeResource(c, r.ResourceType, r.ResourceName)
+		out.ErrorCode, out.ErrorMessage = h.code(err)
+		for _, cfg := range configs {
+			if r.ConfigNames != nil && !slices.Contains(r.ConfigNames, cfg.Name) {
+				continue
+			}
+			if !req.IncludeSynonyms {
+				cfg.ConfigSynonyms = nil
+			}
+			if !req.IncludeDocumentation {
+				cfg.Documentation = nil
+			}
+			out.Configs = append(out.Configs, cfg)
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func (h *Handler) describeResource(c *call, typ kmsg.ConfigResourceType, name string) ([]kmsg.DescribeConfigsResponseResourceConfig, error) {
+	switch typ {
+	case kmsg.ConfigResourceTypeTopic:
+		if !h.allowed(c, auth.DescribeConfigs, auth.Topic, name) {
+			return nil, &cluster.Error{Code: errcode.TopicAuthorizationFailed, Message: "Authorization failed."}
+		}
+		t := c.img.Topic(name)
+		if t == nil {
+			if err := cluster.CheckTopicName(name); err != nil {
+				return nil, err
+			}
+			return nil, &cluster.Error{Code: errcode.UnknownTopicOrPartition, Message: "Topic '" + name + "' does not exist."}
+		}
+		var out []kmsg.DescribeConfigsResponseResourceConfig
+		for _, cfg := range slices.Sorted(maps.Keys(cluster.TopicConfigs)) {
+			out = append(out, describeTopicConfig(c.img, t, cfg))
+		}
+		return out, nil
+	case kmsg.ConfigResourceTypeBroker:
+		if !h.allowed(c, auth.DescribeConfigs, auth.Cluster, auth.ClusterName) {
+			return nil, &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+		}
+		if name != "" && name != strconv.Itoa(int(h.cfg.NodeID)) {
+			return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unexpected broker id, expected %d or empty string, but received %s", h.cfg.NodeID, name)}
+		}
+		return h.describeBroker(c.img, name == ""), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if !h.allowed(c, auth.DescribeConfigs, auth.Cluster, auth.ClusterName) {
+			return nil, &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+		}
+		return nil, nil
+	}
+	return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unsupported resource type: %d", typ)}
+}
+
+func describeTopicConfig(img *cluster.Image, t *cluster.Topic, name string) kmsg.DescribeConfigsResponseResourceConfig {
+	def := cluster.TopicConfigs[name]
+	out := kmsg.NewDescribeConfigsResponseResourceConfig()
+	out.Name, out.Value = name, kmsg.StringPtr(img.Config(t, name))
+	out.Source = configSource(img, t, name)
+	out.IsDefault = out.Source != kmsg.ConfigSourceDynamicTopicConfig
+	out.ConfigType, out.Documentation = kmsg.ConfigType(def.Type), &def.Doc
+	synonym := func(name, value string, source kmsg.ConfigSource) {
+		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		s.Name, s.Value, s.Source = name, &value, source
+		out.ConfigSynonyms = append(out.ConfigSynonyms, s)
+	}
+	if v, ok := t.Configs[name]; ok {
+		synonym(name, v, kmsg.ConfigSourceDynamicTopicConfig)
+	}
+	if v, ok := img.BrokerConfigs[def.Synonym]; ok {
+		synonym(def.Synonym, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig)
+	}
+	if def.Synonym != "" {
+		synonym(def.Synonym, def.Default, kmsg.ConfigSourceDefaultConfig)
+	}
+	return out
+}
+
+// describeBroker lists the broker's settings: those it was started with, and the
+// defaults of topics. onlyDynamic is the cluster-wide default resource, which has
+// only what was set.
+func (h *Handler) describeBroker(img *cluster.Image, onlyDynamic bool) []kmsg.DescribeConfigsResponseResourceConfig {
+	var out []kmsg.DescribeConfigsResponseResourceConfig
+	add := func(name, value string, source kmsg.ConfigSource, readOnly bool, typ cluster.ConfigType, doc string) {
+		cfg := kmsg.NewDescribeConfigsResponseResourceConfig()
+		cfg.Name, cfg.Value, cfg.Source, cfg.ReadOnly = name, &value, source, readOnly
+		cfg.IsDefault = source == kmsg.ConfigSourceDefaultConfig
+		cfg.ConfigType, cfg.Documentation = kmsg.ConfigType(typ), &doc
+		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		s.Name, s.Value, s.Source = name, &value, source
+		cfg.ConfigSynonyms = append(cfg.ConfigSynonyms, s)
+		out = append(out, cfg)
+	}
+	if !onlyDynamic {
+		for name, value := range h.cfg.StaticConfigs {
+			add(name, value, kmsg.ConfigSourceStaticBrokerConfig, true, cluster.String, "")
+		}
+	}
+	for name, def := range cluster.BrokerConfigs() {
+		value, source := def.Default, kmsg.ConfigSourceDefaultConfig
+		if v, ok := img.BrokerConfigs[name]; ok {
+			value, source = v, kmsg.ConfigSourceDynamicDefaultBrokerConfig
+		} else if onlyDynamic {
+			continue
+		}
+		add(name, value, source, false, def.Type, def.Doc)
+	}
+	slices.SortFunc(out, func(a, b kmsg.DescribeConfigsResponseResourceConfig) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// edit is one change of one setting.
+type edit struct {
+	name  string
+	op    kmsg.IncrementalAlterConfigOp
+	value *string
+}
+
+// applyEdits returns configs with the edits done.
+func applyEdits(configs map[string]string, edits []edit, defs map[string]cluster.ConfigDef) (map[string]string, error) {
+	refuse := func(code int16, msg string) (map[string]string, error) {
+		return nil, &cluster.Error{Code: code, Message: msg}
+	}
+	out := maps.Clone(configs)
+	if out == nil {
+		out = map[string]string{}
+	}
+	seen := map[string]bool{}
+	for _, e := range edits {
+		def, known := defs[e.name]
+		switch {
+		case seen[e.name]:
+			return refuse(errcode.InvalidRequest, "Error due to duplicate config keys")
+		case !known:
+			return refuse(errcode.InvalidConfig, "Unknown config name: "+e.name)
+		case e.value == nil && e.op != kmsg.IncrementalAlterConfigOpDelete:
+			return refuse(errcode.InvalidRequest, "Null value not supported for : "+e.name)
+		}
+		seen[e.name] = true
+		current, ok := out[e.name]
+		if !ok {
+			current = def.Default
+		}
+		switch e.op {
+		case kmsg.IncrementalAlterConfigOpDelete:
+			delete(out, e.name)
+		case kmsg.IncrementalAlterConfigOpSet:
+			out[e.name] = *e.value
+		case kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract:
+			if def.Type != cluster.List {
+				return refuse(errcode.InvalidConfig, "Can't append or subtract to key "+e.name+" because its type is not LIST.")
+			}
+			list := cluster.SplitList(current)
+			for _, v := range cluster.SplitList(*e.value) {
+				has := slices.Contains(list, v)
+				if e.op == kmsg.IncrementalAlterConfigOpAppend && !has {
+					list = append(list, v)
+				} else if e.op == kmsg.IncrementalAlterConfigOpSubtract && has {
+					list = slices.DeleteFunc(list, func(s string) bool { return s == v })
+				}
+			}
+			out[e.name] = strings.Join(list, ",")
+		default:
+			return refuse(errcode.InvalidRequest, "Unknown operation for config "+e.name)
+		}
+	}
+	return out, nil
+}
+
+// alterResource changes the settings of a topic or of the broker; replace starts
+// from nothing instead of from what is set.
+func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigResourceType, name string, edits []edit, replace, validateOnly bool) error {
+	denied := &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+	switch typ {
+	case kmsg.ConfigResourceTypeTopic:
+		if !h.allowed(c, auth.AlterConfigs, auth.Topic, name) {
+			denied.Code = errcode.TopicAuthorizationFailed
+			return denied
+		}
+		return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+			t := img.Topic(name)
+			if t == nil {
+				return nil, &cluster.Error{Code: errcode.UnknownTopicOrPartition, Message: "The topic '" + name + "' does not exist."}
+			}
+			base := t.Configs
+			if replace {
+				base = nil
+			}
+			configs, err := applyEdits(base, edits, cluster.TopicConfigs)
+			if err == nil {
+				err = cluster.CheckTopicConfigs(configs)
+			}
+			if err != nil || validateOnly || maps.Equal(configs, t.Configs) {
+				return nil, err
+			}
+			return []cluster.Command{&cluster.SetTopicConfigs{ID: t.ID, Configs: configs}}, nil
+		})
+	case kmsg.ConfigResourceTypeBroker:
+		if !h.allowed(c, auth.AlterConfigs, auth.Cluster, auth.ClusterName) {
+			return denied
+		}
+		if name != "" && name != strconv.Itoa(int(h.cfg.NodeID)) {
+			return &cluster.Error{Code: errcode.InvalidRequest, Message: "Unexpected broker id " + name}
+		}
+		defs := cluster.BrokerConfigs()
+		return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+			base := img.BrokerConfigs
+			if replace {
+				base = nil
+			}
+			for _, e := range edits {
+				if _, static := h.cfg.StaticConfigs[e.name]; static {
+					return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: "Cannot update this config dynamically: " + e.name}
+				}
+			}
+			configs, err := applyEdits(base, edits, defs)
+			if err != nil {
+				return nil, err
+			}
+			for name, value := range configs {
+				if err := defs[name].Check(name, value); err != nil {
+					return nil, err
+				}
+			}
+			if validateOnly || maps.Equal(configs, img.BrokerConfigs) {
+				return nil, nil
+			}
+			return []cluster.Command{&cluster.SetBrokerConfigs{Configs: configs}}, nil
+		})
+	}
+	return &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unsupported resource type: %d", typ)}
+}
+
+func (h *Handler) incrementalAlterConfigs(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.IncrementalAlterConfigsRequest)
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	for _, r := range req.Resources {
+		var edits []edit
+		for _, e := range r.Configs {
+			edits = append(edits, edit{e.Name, e.Op, e.Value})
+		}
+		out := kmsg.NewIncrementalAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = h.code(h.alterResource(ctx, c, r.ResourceType, r.ResourceName, edits, false, req.ValidateOnly))
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func (h *Handler) alterConfigs(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.AlterConfigsRequest)
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	for _, r := range req.Resources {
+		var edits []edit
+		for _, e := range r.Configs {
+			edits = append(edits, edit{e.Name, kmsg.IncrementalAlterConfigOpSet, e.Value})
+		}
+		out := kmsg.NewAlterConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorCode, out.ErrorMessage = h.code(h.alterResource(ctx, c, r.ResourceType, r.ResourceName, edits, true, req.ValidateOnly))
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}

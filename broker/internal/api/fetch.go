@@ -1,0 +1,209 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/topics"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// reading is one partition of a fetch being answered.
+type reading struct {
+	*fetchEntry
+	part *partition.Partition // nil when code says why
+	code int16
+}
+
+// fetch answers a Fetch request: at once when there is enough, or something to
+// tell, else as soon as there is, and at the latest when the client's wait is over.
+func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
+	req, err := wire.ParseFetch(c.req.Version, c.req.Body)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	if req.ReplicaID >= 0 && !h.allowed(c, auth.ClusterAction, auth.Cluster, auth.ClusterName) || req.IsolationLevel&^1 != 0 {
+		return h.fetchReply(c, &wire.FetchResponse{ErrorCode: errcode.InvalidRequest}), nil
+	}
+	sess, entries, code := h.sessions.resolve(c, req)
+	if code != errcode.None {
+		return h.fetchReply(c, &wire.FetchResponse{ErrorCode: code}), nil
+	}
+	if sess != nil {
+		defer sess.mu.Unlock()
+	}
+	readings := make([]reading, len(entries))
+	failed := false
+	for i, e := range entries {
+		readings[i] = h.startReading(c, e)
+		failed = failed || readings[i].code != errcode.None
+	}
+	iso := partition.Isolation(req.IsolationLevel)
+	maxBytes := min(max(req.MaxBytes, 0), h.cfg.FetchMaxBytes)
+	deadline := time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)
+
+	answers, size, told := h.read(c, readings, iso, int(maxBytes))
+	if int64(size) >= int64(req.MinBytes) || told || failed || req.MaxWaitMillis <= 0 || len(entries) == 0 {
+		return h.fetchAnswer(c, sess, readings, answers), nil
+	}
+	w := partition.NewWaiter(max(int(req.MinBytes)-size, 1))
+	for i := range readings {
+		if p := readings[i].part; p != nil {
+			p.Notify(w, iso)
+			defer p.Forget(w)
+		}
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for {
+		answers, size, told = h.read(c, readings, iso, int(maxBytes))
+		if int64(size) >= int64(req.MinBytes) || told {
+			break
+		}
+		w.Reset(max(int(req.MinBytes)-size, 1))
+		select {
+		case <-w.C():
+			continue
+		case <-timer.C:
+			answers, _, _ = h.read(c, readings, iso, int(maxBytes))
+		case <-ctx.Done(): // the broker is closing: what there is has to do
+		}
+		break
+	}
+	return h.fetchAnswer(c, sess, readings, answers), nil
+}
+
+// startReading finds the partition of an entry, or the code that says why not.
+func (h *Handler) startReading(c *call, e *fetchEntry) reading {
+	r := reading{fetchEntry: e}
+	topic := c.img.Topic(e.name)
+	if !e.id.IsZero() {
+		topic = c.img.TopicByID(e.id)
+	}
+	switch {
+	case topic == nil && c.req.Version >= 13:
+		r.code = errcode.UnknownTopicID
+		return r
+	case topic == nil:
+		r.code = errcode.UnknownTopicOrPartition
+		return r
+	case !h.allowed(c, auth.Read, auth.Topic, topic.Name):
+		r.code = errcode.TopicAuthorizationFailed
+		return r
+	}
+	part, err := h.topics.Get(topic, e.index)
+	if err != nil {
+		r.code, _ = h.code(err)
+		return r
+	}
+	r.part = part
+	r.code = checkEpoch(c.img, topic, e.index, e.leaderEpoch)
+	return r
+}
+
+// checkEpoch compares the leader epoch a client believes in with ours.
+func checkEpoch(img *cluster.Image, t *cluster.Topic, index, epoch int32) int16 {
+	switch ours := img.LeaderEpoch(t, index); {
+	case epoch < 0 || epoch == ours:
+		return errcode.None
+	case epoch < ours:
+		return errcode.FencedLeaderEpoch
+	default:
+		return errcode.UnknownLeaderEpoch
+	}
+}
+
+// read reads the partitions in their order, up to maxBytes together, but one
+// batch at least. told says that an answer has to go out although it may be short.
+func (h *Handler) read(c *call, readings []reading, iso partition.Isolation, maxBytes int) (answers []wire.FetchPartitionResponse, size int, told bool) {
+	answers = make([]wire.FetchPartitionResponse, len(readings))
+	for i := range readings {
+		r, a := &readings[i], &answers[i]
+		*a = wire.FetchPartitionResponse{Index: r.index, ErrorCode: r.code, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
+		if r.part == nil || r.code != errcode.None {
+			told = true
+			continue
+		}
+		if d := diverging(r); d != nil {
+			marks := r.part.Offsets()
+			a.HighWatermark, a.LastStableOffset, a.LogStartOffset = marks.HighWatermark, marks.LastStable, marks.LogStart
+			a.DivergingEpoch = d
+			told = true
+			continue
+		}
+		left := min(int(r.maxBytes), maxBytes-size)
+		got, err := r.part.Read(r.offset, max(left, 0), iso, size == 0)
+		a.HighWatermark, a.LastStableOffset, a.LogStartOffset = got.HighWatermark, got.LastStable, got.LogStart
+		if err != nil {
+			code, ok := topics.Code(err)
+			if !ok {
+				h.log.Error("read failed", "offset", r.offset, "err", err)
+				code = errcode.UnknownServerError
+			}
+			a.ErrorCode = code
+			told = true
+			continue
+		}
+		a.Records = got.Records
+		size += len(got.Records)
+		for _, t := range got.Aborted {
+			a.Aborted = append(a.Aborted, wire.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
+		}
+	}
+	return answers, size, told
+}
+
+// diverging compares the epoch of the last record the client has with our log.
+func diverging(r *reading) *wire.EpochEnd {
+	if r.lastEpoch < 0 {
+		return nil
+	}
+	epoch, end := r.part.EpochEnd(r.lastEpoch)
+	if epoch == r.lastEpoch && end >= r.offset {
+		return nil
+	}
+	if epoch < 0 {
+		// The epoch is older than anything in the log: what the client has may well
+		// have been ours once, and its offset decides.
+		return nil
+	}
+	return &wire.EpochEnd{Epoch: epoch, EndOffset: end}
+}
+
+// fetchAnswer makes the response of a fetch, in a session only of what is news.
+func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, answers []wire.FetchPartitionResponse) Reply {
+	resp := &wire.FetchResponse{}
+	if sess != nil {
+		resp.SessionID = sess.id
+	}
+	for i := range readings {
+		e := readings[i].fetchEntry
+		if sess != nil && !sess.news(e, &answers[i]) {
+			continue
+		}
+		n := len(resp.Topics)
+		if n == 0 || resp.Topics[n-1].Name != e.name || resp.Topics[n-1].ID != e.id {
+			resp.Topics = append(resp.Topics, wire.FetchTopicResponse{Name: e.name, ID: e.id})
+			n++
+		}
+		t := &resp.Topics[n-1]
+		t.Partitions = append(t.Partitions, answers[i])
+	}
+	if sess != nil {
+		sess.rotate()
+	}
+	return h.fetchReply(c, resp)
+}
+
+func (h *Handler) fetchReply(c *call, resp *wire.FetchResponse) Reply {
+	return func(_ context.Context, v *wire.Vec) error {
+		v.Append(func(dst []byte) []byte { return wire.AppendResponseHeader(dst, c.req) })
+		resp.AppendTo(v, c.req.Version)
+		return nil
+	}
+}

@@ -1,0 +1,255 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+)
+
+// newTopic makes the command that creates a topic, or says why there can be none.
+// -1 for partitions or replicas means the broker's default.
+func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, replicas int16, configs map[string]string) (*cluster.CreateTopic, error) {
+	refuse := func(code int16, format string, args ...any) error {
+		return &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+	}
+	if err := cluster.CheckTopicName(name); err != nil {
+		return nil, err
+	}
+	if img.Topic(name) != nil {
+		return nil, refuse(errcode.TopicAlreadyExists, "Topic '%s' already exists.", name)
+	}
+	if other := img.Collision(name); other != "" {
+		return nil, refuse(errcode.InvalidTopic, "Topic '%s' collides with existing topic: %s", name, other)
+	}
+	switch {
+	case partitions == -1:
+		partitions = h.cfg.DefaultPartitions
+	case partitions < 1:
+		return nil, refuse(errcode.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
+	case partitions > h.cfg.MaxTopicParts:
+		return nil, refuse(errcode.InvalidPartitions, "A topic may have %d partitions at most.", h.cfg.MaxTopicParts)
+	}
+	if img.PartitionCount()+int(partitions) > int(h.cfg.MaxPartitions) {
+		return nil, refuse(errcode.PolicyViolation, "The broker may have %d partitions at most.", h.cfg.MaxPartitions)
+	}
+	if replicas != -1 && replicas < 1 {
+		return nil, refuse(errcode.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
+	}
+	if replicas > 1 {
+		return nil, refuse(errcode.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only 1 broker(s) are registered.", replicas, replicas)
+	}
+	if err := cluster.CheckTopicConfigs(configs); err != nil {
+		return nil, err
+	}
+	return &cluster.CreateTopic{Name: name, ID: cluster.NewID(), Partitions: partitions, Configs: configs}, nil
+}
+
+func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.CreateTopicsRequest)
+	resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+	named := map[string]int{}
+	for _, t := range req.Topics {
+		named[t.Topic]++
+	}
+	answered := map[string]bool{}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if answered[t.Topic] {
+			continue
+		}
+		answered[t.Topic] = true
+		out := kmsg.NewCreateTopicsResponseTopic()
+		out.Topic = t.Topic
+		var err error
+		switch {
+		case named[t.Topic] > 1:
+			err = &cluster.Error{Code: errcode.InvalidRequest, Message: "Duplicate topic name."}
+		case !h.allowed(c, auth.Create, auth.Cluster, auth.ClusterName) && !h.allowed(c, auth.Create, auth.Topic, t.Topic):
+			err = &cluster.Error{Code: errcode.TopicAuthorizationFailed, Message: "Authorization failed."}
+		case cluster.IsInternal(t.Topic):
+			err = &cluster.Error{Code: errcode.InvalidTopic, Message: "The broker makes its internal topics itself."}
+		default:
+			err = h.createTopic(ctx, t, req.ValidateOnly, &out)
+		}
+		out.ErrorCode, out.ErrorMessage = h.code(err)
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (h *Handler) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, out *kmsg.CreateTopicsResponseTopic) error {
+	partitions := t.NumPartitions
+	if len(t.ReplicaAssignment) > 0 {
+		if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
+			return &cluster.Error{Code: errcode.InvalidRequest, Message: "A manual partition assignment was specified, but num_partitions or replication factor was not set to -1."}
+		}
+		var err error
+		if partitions, err = h.assigned(t); err != nil {
+			return err
+		}
+	}
+	configs := map[string]string{}
+	for _, cfg := range t.Configs {
+		if _, twice := configs[cfg.Name]; twice {
+			return &cluster.Error{Code: errcode.InvalidConfig, Message: "Configuration " + cfg.Name + " is given twice."}
+		}
+		if cfg.Value == nil {
+			return &cluster.Error{Code: errcode.InvalidConfig, Message: "Null value not supported for topic configs: " + cfg.Name}
+		}
+		configs[cfg.Name] = *cfg.Value
+	}
+	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+		cmd, err := h.newTopic(img, t.Topic, partitions, t.ReplicationFactor, configs)
+		if err != nil {
+			return nil, err
+		}
+		out.NumPartitions, out.ReplicationFactor = cmd.Partitions, 1
+		out.Configs = createdConfigs(img, configs)
+		if validateOnly {
+			return nil, nil
+		}
+		out.TopicID = cmd.ID
+		return []cluster.Command{cmd}, nil
+	})
+}
+
+// assigned checks a manual assignment, which with one broker can only say so.
+func (h *Handler) assigned(t *kmsg.CreateTopicsRequestTopic) (int32, error) {
+	seen := map[int32]bool{}
+	for _, a := range t.ReplicaAssignment {
+		if !slices.Equal(a.Replicas, []int32{h.cfg.NodeID}) {
+			return 0, &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: fmt.Sprintf("The only broker is %d; partition %d cannot be assigned to %v.", h.cfg.NodeID, a.Partition, a.Replicas)}
+		}
+		if seen[a.Partition] {
+			return 0, &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: fmt.Sprintf("Found multiple manual partition assignments for partition %d", a.Partition)}
+		}
+		seen[a.Partition] = true
+	}
+	for i := range int32(len(seen)) {
+		if !seen[i] {
+			return 0, &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: "partitions should be a consecutive 0-based integer sequence"}
+		}
+	}
+	return int32(len(seen)), nil
+}
+
+func createdConfigs(img *cluster.Image, configs map[string]string) []kmsg.CreateTopicsResponseTopicConfig {
+	t := &cluster.Topic{Configs: configs}
+	var out []kmsg.CreateTopicsResponseTopicConfig
+	for _, name := range slices.Sorted(maps.Keys(cluster.TopicConfigs)) {
+		cfg := kmsg.NewCreateTopicsResponseTopicConfig()
+		cfg.Name, cfg.Value = name, kmsg.StringPtr(img.Config(t, name))
+		cfg.Source = int8(configSource(img, t, name))
+		out = append(out, cfg)
+	}
+	return out
+}
+
+func (h *Handler) deleteTopics(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.DeleteTopicsRequest)
+	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
+	asked := req.Topics
+	for _, name := range req.TopicNames {
+		t := kmsg.NewDeleteTopicsRequestTopic()
+		t.Topic = &name
+		asked = append(asked, t)
+	}
+	for _, t := range asked {
+		out := kmsg.NewDeleteTopicsResponseTopic()
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		topic, missing := c.img.TopicByID(t.TopicID), errcode.UnknownTopicID
+		if t.Topic != nil {
+			topic, missing = c.img.Topic(*t.Topic), errcode.UnknownTopicOrPartition
+		}
+		switch {
+		case topic == nil && t.Topic != nil && !h.allowed(c, auth.Describe, auth.Topic, *t.Topic):
+			out.ErrorCode = errcode.TopicAuthorizationFailed
+		case topic == nil:
+			out.ErrorCode = missing
+		case !h.allowed(c, auth.Delete, auth.Topic, topic.Name):
+			out.ErrorCode = errcode.TopicAuthorizationFailed
+			if t.Topic == nil && !h.allowed(c, auth.Describe, auth.Topic, topic.Name) {
+				out.ErrorCode = errcode.UnknownTopicID
+			}
+		case cluster.IsInternal(topic.Name):
+			out.Topic, out.TopicID = &topic.Name, topic.ID
+			out.ErrorCode, out.ErrorMessage = errcode.InvalidTopic, kmsg.StringPtr("Internal topics cannot be deleted.")
+		default:
+			out.Topic, out.TopicID = &topic.Name, topic.ID
+			err := h.cluster.Propose(ctx, &cluster.DeleteTopic{ID: topic.ID})
+			out.ErrorCode, out.ErrorMessage = h.code(err)
+			if err == nil {
+				h.groups.ForgetTopic(ctx, topic.Name)
+			}
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (h *Handler) createPartitions(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.CreatePartitionsRequest)
+	resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
+	named := map[string]int{}
+	for _, t := range req.Topics {
+		named[t.Topic]++
+	}
+	for _, t := range req.Topics {
+		out := kmsg.NewCreatePartitionsResponseTopic()
+		out.Topic = t.Topic
+		var err error
+		switch {
+		case named[t.Topic] > 1:
+			err = &cluster.Error{Code: errcode.InvalidRequest, Message: "Duplicate topic name."}
+		case !h.allowed(c, auth.Alter, auth.Topic, t.Topic):
+			err = &cluster.Error{Code: errcode.TopicAuthorizationFailed, Message: "Authorization failed."}
+		default:
+			err = h.growTopic(ctx, &t, req.ValidateOnly)
+		}
+		out.ErrorCode, out.ErrorMessage = h.code(err)
+		resp.Topics = append(resp.Topics, out)
+	}
+	return resp, nil
+}
+
+func (h *Handler) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+		refuse := func(code int16, format string, args ...any) ([]cluster.Command, error) {
+			return nil, &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+		}
+		topic := img.Topic(t.Topic)
+		switch {
+		case topic == nil:
+			return refuse(errcode.UnknownTopicOrPartition, "The topic '%s' does not exist.", t.Topic)
+		case cluster.IsInternal(t.Topic):
+			// A group's partition follows from the number of partitions.
+			return refuse(errcode.InvalidTopic, "The partitions of internal topics are fixed.")
+		case t.Count < topic.Partitions():
+			return refuse(errcode.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Topic, topic.Partitions(), t.Count)
+		case t.Count == topic.Partitions():
+			return refuse(errcode.InvalidPartitions, "Topic already has %d partition(s).", t.Count)
+		case t.Count > h.cfg.MaxTopicParts:
+			return refuse(errcode.InvalidPartitions, "A topic may have %d partitions at most.", h.cfg.MaxTopicParts)
+		case img.PartitionCount()+int(t.Count-topic.Partitions()) > int(h.cfg.MaxPartitions):
+			return refuse(errcode.PolicyViolation, "The broker may have %d partitions at most.", h.cfg.MaxPartitions)
+		case len(t.Assignment) > 0 && len(t.Assignment) != int(t.Count-topic.Partitions()):
+			return refuse(errcode.InvalidReplicaAssignment, "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", t.Count-topic.Partitions(), len(t.Assignment))
+		}
+		for _, a := range t.Assignment {
+			if !slices.Equal(a.Replicas, []int32{h.cfg.NodeID}) {
+				return refuse(errcode.InvalidReplicaAssignment, "The only broker is %d; a partition cannot be assigned to %v.", h.cfg.NodeID, a.Replicas)
+			}
+		}
+		if validateOnly {
+			return nil, nil
+		}
+		return []cluster.Command{&cluster.AddPartitions{ID: topic.ID, Total: t.Count}}, nil
+	})
+}

@@ -1,0 +1,196 @@
+// Package clusterlog keeps the cluster's commands in one file. What one Append
+// wrote is one frame: length, CRC32C, and the records, each behind its length; it
+// is synced before Append returns and before the next frame begins.
+//
+// So a frame that a crash tore is the last one and was never acknowledged: it is
+// dropped, with all its records. A damaged frame with a whole one behind it was
+// acknowledged: the log is refused, naming the place, since topics and their ids
+// cannot be guessed.
+package clusterlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"path"
+	"sync"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+)
+
+// name is the log's file in its directory.
+const name = "cluster.log"
+
+// maxFrame bounds a frame, so that a damaged length is seen as one.
+const maxFrame = 64 << 20
+
+const headerSize = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Log is an open log. It implements cluster.Log.
+type Log struct {
+	fs  fsys.FS
+	dir string
+
+	mu     sync.Mutex
+	f      fsys.File
+	end    int64
+	failed error // after a failed write or sync the state of the file is unknown
+}
+
+// Open opens or makes the log in dir and returns its records.
+func Open(fs fsys.FS, dir string) (*Log, [][]byte, error) {
+	l := &Log{fs: fs, dir: dir}
+	file := path.Join(dir, name)
+	f, err := fs.Open(file)
+	if errors.Is(err, fsys.ErrNotExist) {
+		if f, err = fs.Create(file); err == nil {
+			err = fs.SyncDir(dir)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the cluster log: %w", err)
+	}
+	l.f = f
+	records, err := l.read(file)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return l, records, nil
+}
+
+func (l *Log) read(file string) ([][]byte, error) {
+	size, err := l.f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if n, err := l.f.ReadAt(data, 0); int64(n) < size {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	var records [][]byte
+	pos := 0
+	for {
+		body, ok := cut(data[pos:])
+		if !ok {
+			break
+		}
+		pos += headerSize + len(body)
+		for len(body) > 0 {
+			n := 4
+			if len(body) >= 4 {
+				n += int(binary.BigEndian.Uint32(body))
+			}
+			if n > len(body) {
+				return nil, fmt.Errorf("%s was written by another version: the frame before byte %d does not parse", file, pos)
+			}
+			records = append(records, body[4:n])
+			body = body[n:]
+		}
+	}
+	l.end = int64(pos)
+	if pos == len(data) {
+		return records, nil
+	}
+	for next := pos + 1; next < len(data); next++ {
+		if _, ok := cut(data[next:]); ok {
+			return nil, fmt.Errorf("%s is damaged at byte %d, with whole frames behind: restore it from a copy, or move it away to start with no topics", file, pos)
+		}
+	}
+	if err := l.f.Truncate(l.end); err != nil {
+		return nil, fmt.Errorf("cutting the torn end of %s: %w", file, err)
+	}
+	if err := l.f.Sync(); err != nil {
+		return nil, fmt.Errorf("syncing %s: %w", file, err)
+	}
+	return records, nil
+}
+
+// cut returns the body of the whole frame at the beginning of b.
+func cut(b []byte) ([]byte, bool) {
+	if len(b) < headerSize {
+		return nil, false
+	}
+	n := binary.BigEndian.Uint32(b)
+	if n == 0 || n > maxFrame || int(n) > len(b)-headerSize {
+		return nil, false
+	}
+	body := b[headerSize : headerSize+int(n)]
+	return body, crc32.Checksum(body, castagnoli) == binary.BigEndian.Uint32(b[4:])
+}
+
+func frame(records [][]byte) []byte {
+	b := make([]byte, headerSize)
+	for _, r := range records {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(r)))
+		b = append(b, r...)
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-headerSize))
+	binary.BigEndian.PutUint32(b[4:], crc32.Checksum(b[headerSize:], castagnoli))
+	return b
+}
+
+// Append writes records and returns once they are durable. After a failure
+// nothing is written any more: what reached the disk is not known.
+func (l *Log) Append(records ...[]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	b := frame(records)
+	_, err := l.f.WriteAt(b, l.end)
+	if err == nil {
+		err = l.f.SyncData()
+	}
+	if err != nil {
+		l.failed = fmt.Errorf("the cluster log failed earlier, restart the broker: %w", err)
+		return err
+	}
+	l.end += int64(len(b))
+	return nil
+}
+
+// Replace puts records in the place of all there are.
+func (l *Log) Replace(records [][]byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		return l.failed
+	}
+	b := frame(records)
+	tmp := path.Join(l.dir, name+".new")
+	f, err := l.fs.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = l.fs.Rename(tmp, path.Join(l.dir, name))
+	}
+	if err == nil {
+		err = l.fs.SyncDir(l.dir)
+	}
+	if err != nil {
+		l.failed = fmt.Errorf("the cluster log failed earlier, restart the broker: %w", err)
+		return errors.Join(err, f.Close())
+	}
+	old := l.f
+	l.f, l.end = f, int64(len(b))
+	return old.Close()
+}
+
+// Close closes the file.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = errors.New("the cluster log is closed")
+	}
+	return l.f.Close()
+}

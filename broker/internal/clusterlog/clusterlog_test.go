@@ -1,0 +1,101 @@
+package clusterlog
+
+import (
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+)
+
+func open(t *testing.T, fs fsys.FS) (*Log, []string) {
+	t.Helper()
+	l, records, err := Open(fs, "/data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, r := range records {
+		out = append(out, string(r))
+	}
+	return l, out
+}
+
+func fresh(t *testing.T, records ...string) fsys.FS {
+	t.Helper()
+	fs := fsys.NewMem()
+	if err := fs.MkdirAll("/data"); err != nil {
+		t.Fatal(err)
+	}
+	l, _ := open(t, fs)
+	for _, r := range records {
+		if err := l.Append([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+func TestAppendAndReplace(t *testing.T) {
+	fs := fresh(t, "one", "two")
+	l, got := open(t, fs)
+	if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
+		t.Fatal(diff)
+	}
+	if err := l.Replace([][]byte{[]byte("all")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append([]byte("three"), []byte("four")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got = open(t, fs); cmp.Diff([]string{"all", "three", "four"}, got) != "" {
+		t.Fatal(got)
+	}
+}
+
+// TestTornTail: a record cut at any byte is dropped, those before it stay, and
+// the log goes on.
+func TestTornTail(t *testing.T) {
+	for cutBytes := int64(1); cutBytes < headerSize+4+3; cutBytes++ {
+		fs := fresh(t, "one", "two")
+		f, err := fs.Open(path.Join("/data", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _ := f.Size()
+		if err := f.Truncate(size - cutBytes); err != nil {
+			t.Fatal(err)
+		}
+		l, got := open(t, fs)
+		if diff := cmp.Diff([]string{"one"}, got); diff != "" {
+			t.Fatal(diff)
+		}
+		if err := l.Append([]byte("again")); err != nil {
+			t.Fatal(err)
+		}
+		if _, got = open(t, fs); cmp.Diff([]string{"one", "again"}, got) != "" {
+			t.Fatalf("cut by %d: %q", cutBytes, got)
+		}
+	}
+}
+
+// TestDamage: a flipped byte below acknowledged records is refused by name.
+func TestDamage(t *testing.T) {
+	fs := fresh(t, "one", "two", "three")
+	f, err := fs.Open(path.Join("/data", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte{'X'}, headerSize+4+3+headerSize+4); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = Open(fs, "/data")
+	if err == nil || !strings.Contains(err.Error(), "damaged at byte 15") {
+		t.Fatalf("opened a damaged log: %v", err)
+	}
+}

@@ -1,0 +1,133 @@
+package coordinator
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/group"
+)
+
+// The records of __consumer_offsets, in Kafka's formats: a key that begins with
+// its version, 0 and 1 for an offset, 2 for a classic group.
+
+func offsetKey(groupID, topic string, partition int32) []byte {
+	k := kmsg.OffsetCommitKey{Version: 1, Group: groupID, Topic: topic, Partition: partition}
+	return k.AppendTo(nil)
+}
+
+func offsetEntry(groupID, topic string, partition int32, o group.Offset) entry {
+	v := kmsg.NewOffsetCommitValue()
+	v.Version = 3
+	v.Offset, v.LeaderEpoch, v.Metadata = o.Offset, o.LeaderEpoch, o.Metadata
+	v.CommitTimestamp = o.CommitTime.UnixMilli()
+	return entry{key: offsetKey(groupID, topic, partition), value: v.AppendTo(nil)}
+}
+
+func offsetTombstone(groupID, topic string, partition int32) entry {
+	return entry{key: offsetKey(groupID, topic, partition)}
+}
+
+func groupKey(groupID string) []byte {
+	k := kmsg.GroupMetadataKey{Version: 2, Group: groupID}
+	return k.AppendTo(nil)
+}
+
+func groupTombstone(groupID string) entry { return entry{key: groupKey(groupID)} }
+
+func groupEntry(g *group.Group) entry {
+	s := g.Snapshot()
+	v := kmsg.NewGroupMetadataValue()
+	v.Version = 3
+	v.ProtocolType, v.Generation = s.ProtocolType, s.Generation
+	v.CurrentStateTimestamp = s.Since.UnixMilli()
+	if s.Protocol != "" {
+		v.Protocol = &s.Protocol
+	}
+	if s.Leader != "" {
+		v.Leader = &s.Leader
+	}
+	for _, m := range s.Members {
+		km := kmsg.NewGroupMetadataValueMember()
+		km.MemberID, km.InstanceID, km.ClientID, km.ClientHost = m.ID, m.InstanceID, m.ClientID, m.ClientHost
+		km.RebalanceTimeoutMillis = int32(m.RebalanceTimeout.Milliseconds())
+		km.SessionTimeoutMillis = int32(m.SessionTimeout.Milliseconds())
+		km.Subscription, km.Assignment = m.Metadata, m.Assignment
+		v.Members = append(v.Members, km)
+	}
+	return entry{key: groupKey(g.ID), value: v.AppendTo(nil)}
+}
+
+// change is what one record of the topic does to the state.
+type change struct {
+	group     string
+	topic     string // of an offset
+	partition int32
+	isOffset  bool
+	offset    *group.Offset   // nil with isOffset: deleted
+	snapshot  *group.Snapshot // nil without isOffset: deleted
+}
+
+// parse reads a record. Records of kinds that this broker does not know — of the
+// consumer protocol, say — give ok false and are passed over.
+func parse(e entry) (c change, ok bool, err error) {
+	if len(e.key) < 2 {
+		return c, false, errCorrupt
+	}
+	switch binary.BigEndian.Uint16(e.key) {
+	case 0, 1:
+		var k kmsg.OffsetCommitKey
+		if err := k.ReadFrom(e.key); err != nil {
+			return c, false, err
+		}
+		c = change{group: k.Group, topic: k.Topic, partition: k.Partition, isOffset: true}
+		if e.value == nil {
+			return c, true, nil
+		}
+		var v kmsg.OffsetCommitValue
+		if err := v.ReadFrom(e.value); err != nil {
+			return c, false, err
+		}
+		c.offset = &group.Offset{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, CommitTime: time.UnixMilli(v.CommitTimestamp)}
+		if v.Version < 3 {
+			c.offset.LeaderEpoch = -1
+		}
+		return c, true, nil
+	case 2:
+		var k kmsg.GroupMetadataKey
+		if err := k.ReadFrom(e.key); err != nil {
+			return c, false, err
+		}
+		c = change{group: k.Group}
+		if e.value == nil {
+			return c, true, nil
+		}
+		var v kmsg.GroupMetadataValue
+		if err := v.ReadFrom(e.value); err != nil {
+			return c, false, err
+		}
+		c.snapshot = snapshot(&v)
+		return c, true, nil
+	}
+	return c, false, nil
+}
+
+func snapshot(v *kmsg.GroupMetadataValue) *group.Snapshot {
+	s := &group.Snapshot{ProtocolType: v.ProtocolType, Generation: v.Generation, Since: time.UnixMilli(v.CurrentStateTimestamp)}
+	if v.Protocol != nil {
+		s.Protocol = *v.Protocol
+	}
+	if v.Leader != nil {
+		s.Leader = *v.Leader
+	}
+	for _, m := range v.Members {
+		s.Members = append(s.Members, group.SnapshotMember{
+			ID: m.MemberID, InstanceID: m.InstanceID, ClientID: m.ClientID, ClientHost: m.ClientHost,
+			RebalanceTimeout: time.Duration(m.RebalanceTimeoutMillis) * time.Millisecond,
+			SessionTimeout:   time.Duration(m.SessionTimeoutMillis) * time.Millisecond,
+			Metadata:         m.Subscription, Assignment: m.Assignment,
+		})
+	}
+	return s
+}

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/api"
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// Bounds of the answers that wait in one connection.
+const (
+	maxQueued      = 16
+	maxQueuedBytes = 32 << 20 // of requests whose records are on their way to the disk
+)
+
+// conn is one connection.
+type conn struct {
+	srv     *Server
+	nc      net.Conn
+	session api.Session
+	ctx     context.Context // ends when the connection cannot go on
+	cancel  context.CancelFunc
+
+	queue    chan queued   // to the writer; nil until the first answer that waits
+	stopped  chan struct{} // closed when the writer has ended
+	waiting  atomic.Int64  // answers in queue or in the writer's hands
+	bytes    atomic.Int64  // of their requests
+	progress chan struct{} // a token when the writer has finished an answer
+	draining atomic.Bool
+
+	vec wire.Vec // the reader's; the writer has one of its own
+}
+
+// queued is an answer that waits.
+type queued struct {
+	req   wire.Request
+	size  int
+	began time.Time
+	reply api.Reply
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, nc: nc, progress: make(chan struct{}, 1)}
+	c.ctx, c.cancel = context.WithCancel(s.hard)
+	c.session = api.Session{ID: s.ids.Add(1), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: auth.Anonymous}
+	return c
+}
+
+// drain makes the connection end when its current request is answered.
+func (c *conn) drain() {
+	c.draining.Store(true)
+	_ = c.nc.SetReadDeadline(time.Now()) // wakes the reader; a connection that is gone has ended already
+}
+
+func (c *conn) run() {
+	err := c.read()
+	if c.queue != nil {
+		close(c.queue) // what is queued is still answered
+		<-c.stopped
+	}
+	c.cancel()
+	_ = c.nc.Close() // nothing more to say
+	if err != nil && !errors.Is(err, io.EOF) && !c.draining.Load() && c.srv.hard.Err() == nil {
+		c.srv.cfg.Logger.Debug("connection ended", "client", c.session.Remote, "conn", c.session.ID, "err", err)
+	}
+}
+
+// read is the reader: it returns when the connection cannot, or shall not, go on.
+func (c *conn) read() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = c.panicked(r)
+		}
+	}()
+	br := bufio.NewReaderSize(c.nc, 16<<10)
+	for !c.draining.Load() {
+		if err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout)); err != nil {
+			return err
+		}
+		if c.draining.Load() { // its deadline may have been overwritten just now
+			return nil
+		}
+		frame, err := wire.ReadFrame(br, c.srv.cfg.Limits, true)
+		if err != nil {
+			if errors.Is(err, wire.ErrFrameTooLarge) || errors.Is(err, wire.ErrMalformed) {
+				c.srv.cfg.Logger.Info("connection closed: what it sent is no Kafka request", "client", c.session.Remote, "err", err)
+			}
+			return err
+		}
+		if err := c.request(frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// request handles one request. It returns when the next may be read.
+func (c *conn) request(frame []byte) error {
+	began := time.Now()
+	req, err := wire.ParseRequest(frame)
+	if err != nil {
+		return err
+	}
+	reply, err := c.srv.cfg.Handler.Handle(c.srv.soft, &c.session, &req)
+	if errors.Is(err, api.ErrNoReply) {
+		return nil
+	}
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			c.srv.cfg.Logger.Info("connection closed: a request could not be answered",
+				"client", c.session.Remote, "client_id", req.ClientID, "key", req.Key, "version", req.Version, "err", err)
+		}
+		return err
+	}
+	q := queued{req: req, size: len(frame), began: began, reply: reply}
+	if req.Key == wire.KeyProduce {
+		return c.enqueue(q)
+	}
+	// Answers go out in order: this one waits for those that wait.
+	for c.waiting.Load() > 0 {
+		if err := c.wait(); err != nil {
+			return err
+		}
+	}
+	return c.answer(q, &c.vec)
+}
+
+// enqueue gives an answer to the writer, and waits while too many are with it.
+func (c *conn) enqueue(q queued) error {
+	if c.queue == nil {
+		c.queue, c.stopped = make(chan queued, maxQueued), make(chan struct{})
+		go c.write()
+	}
+	c.waiting.Add(1)
+	c.bytes.Add(int64(q.size))
+	c.queue <- q // never blocks: fewer than maxQueued are waiting
+	for c.waiting.Load() >= maxQueued || c.bytes.Load() > maxQueuedBytes {
+		if err := c.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait waits until the writer has finished an answer.
+func (c *conn) wait() error {
+	select {
+	case <-c.progress:
+		return nil
+	case <-c.ctx.Done():
+		return c.ctx.Err()
+	}
+}
+
+// write is the writer: it answers what is queued, in order. After a failure it
+// lets the rest go unanswered.
+func (c *conn) write() {
+	defer close(c.stopped)
+	var vec wire.Vec
+	var failed error
+	for q := range c.queue {
+		if failed == nil {
+			if failed = c.answerSafely(q, &vec); failed != nil {
+				c.cancel()
+				_ = c.nc.Close() // wakes the reader
+			}
+		}
+		c.waiting.Add(-1)
+		c.bytes.Add(-int64(q.size))
+		select {
+		case c.progress <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (c *conn) answerSafely(q queued, vec *wire.Vec) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = c.panicked(r)
+		}
+	}()
+	return c.answer(q, vec)
+}
+
+// answer finishes a reply and sends it.
+func (c *conn) answer(q queued, vec *wire.Vec) error {
+	vec.Reset()
+	if err := q.reply(c.ctx, vec); err != nil {
+		return err
+	}
+	size := vec.Len()
+	if err := c.send(vec.Finish()); err != nil {
+		return err
+	}
+	if c.srv.cfg.Observe != nil {
+		c.srv.cfg.Observe(q.req.Key, time.Since(q.began), q.size+4, size)
+	}
+	return nil
+}
+
+// panicked turns a panic in a request into the end of its connection.
+func (c *conn) panicked(r any) error {
+	c.srv.cfg.Logger.Error("a request panicked; its connection is closed",
+		"client", c.session.Remote, "panic", r, "stack", string(debug.Stack()))
+	return fmt.Errorf("panic: %v", r)
+}

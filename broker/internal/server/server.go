@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/api"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// Handler answers requests; see api.Handler.
+type Handler interface {
+	Handle(ctx context.Context, s *api.Session, req *wire.Request) (api.Reply, error)
+}
+
+// Config configures a Server.
+type Config struct {
+	Handler        Handler
+	Limits         wire.Limits
+	MaxConnections int
+	// IdleTimeout ends a connection that sends no request for so long.
+	IdleTimeout time.Duration
+	// WriteTimeout ends a connection whose client takes no byte of an answer for so long.
+	WriteTimeout time.Duration
+	Logger       *slog.Logger
+	// Observe is called after each answered request; it may be nil.
+	Observe func(key int16, took time.Duration, in, out int)
+}
+
+// Server serves one or more listeners.
+type Server struct {
+	cfg Config
+	// soft ends when Close begins: what waits for something that may not come is
+	// answered with what there is. hard ends when Close stops being patient.
+	soft, hard         context.Context
+	softEnds, hardEnds context.CancelFunc
+	ids                atomic.Uint64
+
+	mu     sync.Mutex
+	closed bool
+	ln     map[net.Listener]struct{}
+	conns  map[*conn]struct{}
+	wg     sync.WaitGroup
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, ln: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	s.soft, s.softEnds = context.WithCancel(context.Background())
+	s.hard, s.hardEnds = context.WithCancel(context.Background())
+	return s
+}
+
+// Connections is the number of open connections.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Serve accepts connections until Close, and closes ln. After Close it returns nil.
+func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ln.Close()
+	}
+	s.ln[ln] = struct{}{}
+	s.mu.Unlock()
+	var pause time.Duration
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			if s.soft.Err() != nil {
+				return nil
+			}
+			var ne net.Error
+			if !errors.As(err, &ne) && errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// Out of file descriptors, mostly: wait for connections to end.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.cfg.Logger.Warn("accepting a connection failed", "err", err, "retry", pause)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-s.soft.Done():
+				return nil
+			}
+		}
+		pause = 0
+		s.start(c)
+	}
+}
+
+func (s *Server) start(nc net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.conns) >= s.cfg.MaxConnections {
+		if !s.closed {
+			s.cfg.Logger.Warn("connection refused: too many are open", "limit", s.cfg.MaxConnections, "client", nc.RemoteAddr())
+		}
+		_ = nc.Close() // refused: nothing is owed to it
+		return
+	}
+	c := newConn(s, nc)
+	s.conns[c] = struct{}{}
+	s.wg.Go(func() {
+		c.run()
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	})
+}
+
+// Close stops accepting and ends all connections: each after the requests that it
+// has sent are answered, or, when ctx ends, at once. It returns when all are gone.
+func (s *Server) Close(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	s.softEnds()
+	for ln := range s.ln {
+		_ = ln.Close() // an accept that fails is what is wanted
+	}
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	s.hardEnds()
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.nc.Close() // ends whatever it is in
+	}
+	s.mu.Unlock()
+	<-done
+}

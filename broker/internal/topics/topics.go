@@ -1,0 +1,263 @@
+// Package topics keeps the partitions of the cluster image open: each is opened
+// when it is first needed, gets the settings of its topic, and is deleted with it.
+package topics
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// Config configures a Manager.
+type Config struct {
+	FS             fsys.FS
+	Dir            string // one directory per partition is made in it
+	Committer      *commitlog.Committer
+	ProducerExpiry time.Duration
+	Logger         *slog.Logger
+	Now            func() time.Time
+}
+
+// Manager opens partitions and follows the cluster image.
+type Manager struct {
+	cfg     Config
+	cluster *cluster.Cluster
+
+	mu     sync.RWMutex
+	closed bool
+	slots  map[cluster.ID][]*slot // by topic and partition
+}
+
+// slot is one partition, opened at most once.
+type slot struct {
+	ready atomic.Pointer[partition.Partition] // set while open
+
+	mu   sync.Mutex
+	err  error
+	gone bool // closed or deleted: never open it again
+}
+
+// New returns a manager for the cluster's topics. Directories of topics that are
+// no longer there, left by a stop in the middle of a deletion, are removed.
+func New(cfg Config, c *cluster.Cluster) (*Manager, error) {
+	m := &Manager{cfg: cfg, cluster: c, slots: map[cluster.ID][]*slot{}}
+	if err := cfg.FS.MkdirAll(cfg.Dir); err != nil {
+		return nil, err
+	}
+	entries, err := cfg.FS.ReadDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	img := c.Image()
+	wanted := map[string]bool{}
+	for _, t := range img.Topics() {
+		for i := range t.Partitions() {
+			wanted[dirName(t.Name, i)] = true
+		}
+	}
+	for _, e := range entries {
+		if e.Dir && !wanted[e.Name] {
+			if err := cfg.FS.RemoveAll(path.Join(cfg.Dir, e.Name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c.OnChange(m.follow)
+	return m, nil
+}
+
+func dirName(topic string, index int32) string {
+	return topic + "-" + strconv.Itoa(int(index))
+}
+
+// errGone is the answer of a manager that is closed.
+var errGone = record.Errorf(record.CodeNotLeaderOrFollower, "the broker is shutting down")
+
+// Get returns a partition of a topic, opening it if need be.
+func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, error) {
+	if index < 0 || index >= t.Partitions() {
+		return nil, record.Errorf(record.CodeUnknownTopicOrPartition, "topic %s has no partition %d", t.Name, index)
+	}
+	s, err := m.slot(t, index)
+	if err != nil {
+		return nil, err
+	}
+	if p := s.ready.Load(); p != nil {
+		return p, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch p := s.ready.Load(); {
+	case p != nil:
+		return p, nil
+	case s.gone:
+		return nil, record.Errorf(record.CodeUnknownTopicOrPartition, "topic %s was deleted", t.Name)
+	case s.err != nil:
+		return nil, s.err
+	}
+	p, err := m.open(t, index)
+	if err != nil {
+		s.err = err
+		return nil, err
+	}
+	s.ready.Store(p)
+	return p, nil
+}
+
+func (m *Manager) slot(t *cluster.Topic, index int32) (*slot, error) {
+	m.mu.RLock()
+	slots := m.slots[t.ID]
+	closed := m.closed
+	m.mu.RUnlock()
+	if closed {
+		return nil, errGone
+	}
+	if int(index) < len(slots) {
+		return slots[index], nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, errGone
+	}
+	// Only what is in the image now may get a directory: t may be of an older one.
+	if m.cluster.Image().TopicByID(t.ID) == nil {
+		return nil, record.Errorf(record.CodeUnknownTopicOrPartition, "topic %s was deleted", t.Name)
+	}
+	slots = m.slots[t.ID]
+	grown := append(make([]*slot, 0, t.Partitions()), slots...)
+	for int32(len(grown)) < t.Partitions() {
+		grown = append(grown, &slot{})
+	}
+	m.slots[t.ID] = grown
+	return grown[index], nil
+}
+
+func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, error) {
+	img := m.cluster.Image()
+	p, err := partition.Open(partition.Config{
+		FS: m.cfg.FS, Dir: path.Join(m.cfg.Dir, dirName(t.Name, index)),
+		Topic: t.Name, Index: index, TopicID: t.ID,
+		LeaderEpoch: img.LeaderEpoch(t, index),
+		Log:         m.logConfig(img, t),
+		Committer:   m.cfg.Committer, Logger: m.cfg.Logger, Now: m.cfg.Now,
+	})
+	if err != nil {
+		m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until the broker is restarted",
+			"topic", t.Name, "partition", index, "err", err)
+		var coded *record.Error
+		if !errors.As(err, &coded) {
+			err = fmt.Errorf("%w: %w", record.Errorf(record.CodeStorageError, "partition %s-%d cannot be opened", t.Name, index), err)
+		}
+		return nil, err
+	}
+	return p, nil
+}
+
+// Exists says whether a partition was ever opened, now or in an earlier life.
+func (m *Manager) Exists(t *cluster.Topic, index int32) bool {
+	_, err := m.cfg.FS.Stat(path.Join(m.cfg.Dir, dirName(t.Name, index)))
+	return err == nil
+}
+
+// Opened calls f for each partition that is open.
+func (m *Manager) Opened(f func(t *cluster.Topic, index int32, p *partition.Partition)) {
+	img := m.cluster.Image()
+	for _, t := range img.Topics() {
+		m.mu.RLock()
+		slots := m.slots[t.ID]
+		m.mu.RUnlock()
+		for i, s := range slots {
+			if p := s.ready.Load(); p != nil {
+				f(t, int32(i), p)
+			}
+		}
+	}
+}
+
+// follow brings the open partitions in line with a new image.
+func (m *Manager) follow(old, img *cluster.Image) {
+	for id, t := range old.All() {
+		if img.TopicByID(id) == nil {
+			m.delete(t)
+		}
+	}
+	m.Opened(func(t *cluster.Topic, _ int32, p *partition.Partition) {
+		before := old.TopicByID(t.ID)
+		if before == t && cluster.SameBrokerConfigs(old, img) {
+			return
+		}
+		p.UpdateConfig(m.logConfig(img, t))
+	})
+}
+
+// delete removes a topic's partitions, open or not, before it returns, so that a
+// topic of the same name may be created at once.
+func (m *Manager) delete(t *cluster.Topic) {
+	m.mu.Lock()
+	slots := m.slots[t.ID]
+	delete(m.slots, t.ID)
+	m.mu.Unlock()
+	for i := range t.Partitions() {
+		var err error
+		deleted := false
+		if int(i) < len(slots) {
+			s := slots[i]
+			s.mu.Lock()
+			s.gone = true
+			if p := s.ready.Swap(nil); p != nil {
+				err = p.Delete()
+				deleted = true
+			}
+			s.mu.Unlock()
+		}
+		if !deleted {
+			err = m.cfg.FS.RemoveAll(path.Join(m.cfg.Dir, dirName(t.Name, i)))
+		}
+		if err != nil {
+			m.cfg.Logger.Error("a deleted topic's directory could not be removed; the next start removes it",
+				"topic", t.Name, "partition", i, "err", err)
+		}
+	}
+}
+
+// Close closes every partition.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	slots := m.slots
+	m.slots = map[cluster.ID][]*slot{}
+	m.mu.Unlock()
+	var errs []error
+	for _, parts := range slots {
+		for _, s := range parts {
+			s.mu.Lock()
+			s.gone = true
+			if p := s.ready.Swap(nil); p != nil {
+				errs = append(errs, p.Close())
+			}
+			s.mu.Unlock()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Code is the Kafka error code in an error of a partition.
+func Code(err error) (int16, bool) {
+	var coded *record.Error
+	if errors.As(err, &coded) {
+		return coded.Code, true
+	}
+	return 0, false
+}

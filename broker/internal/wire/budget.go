@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"context"
+	"sync"
+)
+
+// Budget bounds the memory that requests take while kmsg decodes them and they
+// are handled. A request is charged before it is decoded; while there is nothing
+// left its connection waits, and is not read.
+type Budget struct {
+	mu   sync.Mutex
+	left int64
+	size int64
+	wait chan struct{} // closed when something was given back
+}
+
+// NewBudget returns a budget of size bytes.
+func NewBudget(size int64) *Budget {
+	return &Budget{left: size, size: size, wait: make(chan struct{})}
+}
+
+// Check walks the request's body and returns what decoding it may allocate.
+func (b *Budget) Check(req *Request) (int64, error) { return charge(req) }
+
+// Acquire charges for a request, waiting for room, and returns what gives it
+// back. A body that is malformed is refused here, before kmsg sees it.
+func (b *Budget) Acquire(ctx context.Context, req *Request) (release func(), err error) {
+	n, err := charge(req)
+	if err != nil {
+		return nil, err
+	}
+	n = min(n, b.size) // one request alone always fits
+	for {
+		b.mu.Lock()
+		if b.left >= n {
+			b.left -= n
+			b.mu.Unlock()
+			return func() { b.release(n) }, nil
+		}
+		wait := b.wait
+		b.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (b *Budget) release(n int64) {
+	b.mu.Lock()
+	b.left += n
+	close(b.wait)
+	b.wait = make(chan struct{})
+	b.mu.Unlock()
+}
+
+// worstFactor bounds what kmsg allocates per byte of a request: the size of its
+// largest array element over the least bytes such an element takes on the wire.
+const worstFactor = 120
+
+// charge bounds what decoding a request may allocate.
+func charge(req *Request) (int64, error) {
+	return int64(len(req.Body))*worstFactor + 1024, nil
+}
