@@ -38,5 +38,4 @@ require (
 
 replace (
 	github.com/quokka-stream/quokka/broker => ../broker
-	github.com/quokka-stream/quokka/internal => ../internal
 )

@@ -1,7 +1,10 @@
 package schemas_test
 
 import (
+	"fmt"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/events"
@@ -28,6 +31,30 @@ func TestEveryEventHasATopic(t *testing.T) {
 	}
 }
 
+// TestDeclarations pins what running systems rely on.
+func TestDeclarations(t *testing.T) {
+	var got []string
+	for _, topic := range schemas.Topics() {
+		got = append(got, fmt.Sprintf("%s %d %s %s %s", topic.Name, topic.Partitions, topic.Config["cleanup.policy"], topic.Config["retention.ms"], topic.Compatibility))
+		if again, ok := schemas.Lookup(topic.Name); !ok || again.Name != topic.Name {
+			t.Errorf("Lookup(%q) = %v, %v", topic.Name, again, ok)
+		}
+	}
+	want := []string{
+		"orders.v1 6 delete -1 FULL_TRANSITIVE",
+		"inventory.v1 6 delete 604800000 FULL_TRANSITIVE",
+		"cdc.inventory.public.products 3 compact  BACKWARD",
+		"cdc.order.public.customers 3 compact  BACKWARD",
+		"logs.v1 3 delete 86400000 FULL_TRANSITIVE",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, ok := schemas.Lookup("nope"); ok {
+		t.Error("found a topic that is not declared")
+	}
+}
+
 func TestSubjects(t *testing.T) {
 	tests := []struct {
 		topic schemas.Topic
@@ -43,14 +70,8 @@ func TestSubjects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		got := tt.topic.SubjectNames()
-		if len(got) != len(tt.want) {
-			t.Errorf("%s: %q, want %q", tt.topic.Name, got, tt.want)
-			continue
-		}
-		for i := range got {
-			if got[i] != tt.want[i] {
-				t.Errorf("%s: %q, want %q", tt.topic.Name, got, tt.want)
-			}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.topic.Name, diff)
 		}
 	}
 }
@@ -64,12 +85,7 @@ func TestDeadLetter(t *testing.T) {
 		}
 	}
 	want := []string{"orders.v1.inventory.dlq", "orders.v1.notification.dlq", "orders.v1.search-sync.dlq"}
-	if len(names) != len(want) {
-		t.Fatalf("got %q, want %q", names, want)
-	}
-	for i := range want {
-		if names[i] != want[i] {
-			t.Errorf("got %q, want %q", names, want)
-		}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

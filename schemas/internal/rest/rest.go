@@ -84,14 +84,14 @@ type SubjectVersion struct {
 
 // ByID returns the schema with this id.
 func (c *Client) ByID(ctx context.Context, id int) (Schema, error) {
-	return call(c, ctx, fmt.Sprintf("read schema %d", id), func(s *srclient.SchemaRegistryClient) (Schema, error) {
+	return call(ctx, c, fmt.Sprintf("read schema %d", id), func(s *srclient.SchemaRegistryClient) (Schema, error) {
 		return schema(s.GetSchema(id))
 	})
 }
 
 // Where returns the subjects and versions under which a schema is registered.
 func (c *Client) Where(ctx context.Context, id int) ([]SubjectVersion, error) {
-	return call(c, ctx, fmt.Sprintf("find schema %d", id), func(s *srclient.SchemaRegistryClient) ([]SubjectVersion, error) {
+	return call(ctx, c, fmt.Sprintf("find schema %d", id), func(s *srclient.SchemaRegistryClient) ([]SubjectVersion, error) {
 		list, err := s.GetSubjectVersionsById(id)
 		out := make([]SubjectVersion, 0, len(list))
 		for _, p := range list {
@@ -103,7 +103,7 @@ func (c *Client) Where(ctx context.Context, id int) ([]SubjectVersion, error) {
 
 // Version returns a version of a subject, 0 meaning the latest.
 func (c *Client) Version(ctx context.Context, subject string, version int) (Schema, error) {
-	return call(c, ctx, "read subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
+	return call(ctx, c, "read subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
 		if version == 0 {
 			return schema(s.GetLatestSchema(subject))
 		}
@@ -113,14 +113,14 @@ func (c *Client) Version(ctx context.Context, subject string, version int) (Sche
 
 // Lookup finds a schema under a subject.
 func (c *Client) Lookup(ctx context.Context, subject, text string) (Schema, error) {
-	return call(c, ctx, "look up under subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
+	return call(ctx, c, "look up under subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
 		return schema(s.LookupSchema(subject, text, srclient.Avro))
 	})
 }
 
 // Register adds a schema under a subject, or finds it there.
 func (c *Client) Register(ctx context.Context, subject, text string) (Schema, error) {
-	return call(c, ctx, "register under subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
+	return call(ctx, c, "register under subject "+subject, func(s *srclient.SchemaRegistryClient) (Schema, error) {
 		return schema(s.CreateSchema(subject, text, srclient.Avro))
 	})
 }
@@ -128,7 +128,7 @@ func (c *Client) Register(ctx context.Context, subject, text string) (Schema, er
 // Compatibility returns the level set for a subject itself; IsNotFound(err)
 // where none is.
 func (c *Client) Compatibility(ctx context.Context, subject string) (string, error) {
-	return call(c, ctx, "read compatibility of subject "+subject, func(s *srclient.SchemaRegistryClient) (string, error) {
+	return call(ctx, c, "read compatibility of subject "+subject, func(s *srclient.SchemaRegistryClient) (string, error) {
 		level, err := s.GetCompatibilityLevel(subject, false)
 		if err != nil {
 			return "", err
@@ -139,7 +139,7 @@ func (c *Client) Compatibility(ctx context.Context, subject string) (string, err
 
 // SetCompatibility sets the level of a subject.
 func (c *Client) SetCompatibility(ctx context.Context, subject, level string) error {
-	_, err := call(c, ctx, "set compatibility of subject "+subject, func(s *srclient.SchemaRegistryClient) (any, error) {
+	_, err := call(ctx, c, "set compatibility of subject "+subject, func(s *srclient.SchemaRegistryClient) (any, error) {
 		_, err := s.ChangeSubjectCompatibilityLevel(subject, srclient.CompatibilityLevel(level))
 		return nil, err
 	})
@@ -159,7 +159,7 @@ func schema(s *srclient.Schema, err error) (Schema, error) {
 
 // call runs one exchange. srclient takes no context, so each call gets a
 // client of its own whose requests carry it; that costs a few allocations.
-func call[T any](c *Client, ctx context.Context, op string, do func(*srclient.SchemaRegistryClient) (T, error)) (T, error) {
+func call[T any](ctx context.Context, c *Client, op string, do func(*srclient.SchemaRegistryClient) (T, error)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
 		return zero, fmt.Errorf("registry: %s: %w", op, err)
