@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
@@ -29,17 +30,253 @@ type CommitterConfig struct {
 	Dir string
 	// Flush is the policy; the default is FlushGroup.
 	Flush Flush
-	// Interval is the time between background syncs under FlushInterval; 0 = 1 s.
+	// Interval is the time between background syncs: 0 = 1 s under FlushInterval,
+	// 60 s under FlushOS.
 	Interval time.Duration
+	// SyncBytes is how many bytes a log may have unsynced before it is synced early
+	// under FlushInterval and FlushOS; 0 = 128 MiB.
+	SyncBytes int64
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
 }
 
-// Committer writes and syncs what many logs staged, in rounds.
-type Committer struct{}
+// Committer writes and syncs what many logs staged, in rounds: one round takes
+// everything that queued during the round before it, so that the disk itself sets
+// the pace and the size of a round. It owns all writes to segments; no goroutine of
+// a connection ever waits in a write.
+type Committer struct {
+	cfg CommitterConfig
+
+	mu      sync.Mutex
+	wake    sync.Cond
+	queue   []*Log
+	spare   []*Log
+	closing bool
+	stats   Stats
+
+	tasks   []*Log // logs whose upkeep is due
+	tasksOn bool
+	bg      sync.WaitGroup
+	done    chan struct{} // the round loop has ended
+	stop    chan struct{}
+	late    map[*Log]struct{} // logs with bytes to sync in the background
+	early   chan struct{}     // one of them has too many
+}
+
+// Stats counts what a committer did.
+type Stats struct {
+	Rounds int64 // turns that wrote something
+	Logs   int64 // logs written, over all rounds
+	Syncs  int64 // files synced
+	// SyncTime is the time rounds spent waiting for syncs.
+	SyncTime time.Duration
+}
+
+// syncers bounds how many files of one round are synced at the same time.
+const syncers = 16
 
 // NewCommitter starts a committer for the logs under cfg.Dir.
-func NewCommitter(cfg CommitterConfig) (*Committer, error) { return &Committer{}, nil }
+func NewCommitter(cfg CommitterConfig) (*Committer, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Interval <= 0 {
+		cfg.Interval = time.Second
+		if cfg.Flush == FlushOS {
+			cfg.Interval = time.Minute
+		}
+	}
+	if cfg.SyncBytes <= 0 {
+		cfg.SyncBytes = 128 << 20
+	}
+	c := &Committer{cfg: cfg, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1)}
+	c.wake.L = &c.mu
+	go c.run()
+	if cfg.Flush != FlushGroup {
+		c.bg.Add(1)
+		go c.syncLate()
+	}
+	return c, nil
+}
 
-// Close ends the last round. Close every log first.
-func (c *Committer) Close() error { return nil }
+// Close ends the committer once what is queued is written. Close every log first.
+func (c *Committer) Close() error {
+	c.mu.Lock()
+	if c.closing {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closing = true
+	close(c.stop)
+	c.wake.Broadcast()
+	c.mu.Unlock()
+	<-c.done
+	c.bg.Wait()
+	return nil
+}
+
+// Stats returns what was counted so far.
+func (c *Committer) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+// enqueue puts a log into the next round. The log's lock is held.
+func (c *Committer) enqueue(l *Log) {
+	c.mu.Lock()
+	c.queue = append(c.queue, l)
+	if len(c.queue) == 1 {
+		c.wake.Signal()
+	}
+	c.mu.Unlock()
+}
+
+// next waits for a round's logs; nil at the end.
+func (c *Committer) next() []*Log {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.queue) == 0 {
+		if c.closing {
+			return nil
+		}
+		c.wake.Wait()
+	}
+	logs := c.queue
+	c.queue, c.spare = c.spare[:0], nil
+	return logs
+}
+
+func (c *Committer) run() {
+	defer close(c.done)
+	var r round
+	for {
+		logs := c.next()
+		if logs == nil {
+			return
+		}
+		r.logs = r.logs[:0]
+		for _, l := range logs {
+			l.writeStaged(&r)
+		}
+		var took time.Duration
+		if c.cfg.Flush == FlushGroup {
+			began := time.Now()
+			c.syncAll(r.logs)
+			took = time.Since(began)
+		} else {
+			c.noteLate(&r)
+		}
+		c.mu.Lock()
+		c.stats.Rounds++
+		c.stats.Logs += int64(len(logs))
+		if c.cfg.Flush == FlushGroup {
+			c.stats.Syncs += int64(len(r.logs))
+			c.stats.SyncTime += took
+		}
+		clear(logs)
+		c.spare = logs[:0]
+		c.mu.Unlock()
+		clear(r.logs)
+	}
+}
+
+// syncAll syncs the files of the logs, several at a time, and tells each log as
+// soon as its own is done.
+func (c *Committer) syncAll(logs []*Log) {
+	one := func(l *Log) {
+		upTo, err := l.syncFiles()
+		l.synced(upTo, err)
+	}
+	if len(logs) == 1 {
+		one(logs[0])
+		return
+	}
+	var wg sync.WaitGroup
+	work := make(chan *Log, len(logs))
+	for _, l := range logs {
+		work <- l
+	}
+	close(work)
+	for range min(syncers, len(logs)) {
+		wg.Go(func() {
+			for l := range work {
+				one(l)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// noteLate remembers logs to sync in the background, before the next tick if one of
+// them has much to lose.
+func (c *Committer) noteLate(r *round) {
+	c.mu.Lock()
+	for _, l := range r.logs {
+		c.late[l] = struct{}{}
+	}
+	c.mu.Unlock()
+	if r.early {
+		r.early = false
+		select {
+		case c.early <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// syncLate is the background sync of the policies that do not sync in rounds.
+func (c *Committer) syncLate() {
+	defer c.bg.Done()
+	tick := time.NewTicker(c.cfg.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-tick.C:
+		case <-c.early:
+		}
+		c.mu.Lock()
+		logs := make([]*Log, 0, len(c.late))
+		for l := range c.late {
+			logs = append(logs, l)
+		}
+		clear(c.late)
+		c.mu.Unlock()
+		c.syncAll(logs)
+	}
+}
+
+// upkeep runs a log's upkeep in the background, one log at a time.
+func (c *Committer) upkeep(l *Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.tasks {
+		if t == l {
+			return
+		}
+	}
+	c.tasks = append(c.tasks, l)
+	if !c.tasksOn && !c.closing {
+		c.tasksOn = true
+		c.bg.Add(1)
+		go c.runTasks()
+	}
+}
+
+func (c *Committer) runTasks() {
+	defer c.bg.Done()
+	for {
+		c.mu.Lock()
+		if len(c.tasks) == 0 || c.closing {
+			c.tasksOn = false
+			c.mu.Unlock()
+			return
+		}
+		l := c.tasks[0]
+		c.tasks = c.tasks[1:]
+		c.mu.Unlock()
+		l.runUpkeep()
+	}
+}

@@ -1,25 +1,23 @@
 package partition
 
 import (
+	"errors"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
 // Origin says who appends, and with that which rules a batch must keep.
-type Origin uint8
+type Origin = commitlog.Origin
 
 // The origins.
 const (
-	// Client is a producer: one data batch, all checks.
-	Client Origin = iota
-	// Coordinator is the broker itself: internal topics' records and markers.
-	Coordinator
-	// Replica is a follower storing its leader's bytes: offsets and epochs are kept.
-	Replica
+	Client      = commitlog.Client
+	Coordinator = commitlog.Coordinator
+	Replica     = commitlog.Replica
 )
 
 // Isolation is a reader's isolation level, numbered as in the protocol.
@@ -50,8 +48,23 @@ type Config struct {
 }
 
 // Partition is an open partition. Its methods may be called at the same time.
+//
+// It shares the log's lock. Invariants, with the lock held:
+//
+//	highWatermark = log.Settled(), as there are no other replicas yet
+//	pending holds the appends above the high watermark in order of offset, the
+//	first written of them are in their file
 type Partition struct {
-	mu sync.Mutex
+	cfg Config
+	now func() time.Time
+	log *commitlog.Log
+
+	epoch         int32
+	highWatermark int64
+	lastStable    int64
+	pending       []*Pending
+	written       int
+	waiters       map[*Waiter]Isolation
 }
 
 // Offsets are a partition's marks. LogStart <= LastStable <= HighWatermark <= LogEnd.
@@ -63,96 +76,122 @@ type Offsets struct {
 	LeaderEpoch   int32
 }
 
-// AbortedTxn is an aborted transaction that a read_committed reader must skip.
-type AbortedTxn struct {
-	ProducerID  int64
-	FirstOffset int64
-}
-
-// ReadResult is what a read found.
-type ReadResult struct {
-	Records       []byte // whole batches; empty when there is nothing below the limit
-	HighWatermark int64
-	LastStable    int64
-	LogStart      int64
-	// Aborted lists, for ReadCommitted, the aborted transactions that overlap
-	// Records, by first offset.
-	Aborted []AbortedTxn
-}
-
 // Open recovers the partition in cfg.Dir, or makes it. Recovery keeps the longest
 // valid prefix of the log and rebuilds everything derived from it.
-func Open(cfg Config) (*Partition, error) { return nil, errUnfinished }
-
-// Append checks and stages one or more batches, exactly as received, and returns
-// at once: offset and epoch are given, the producer's sequence is taken. The bytes
-// of batch are patched in place and belong to the partition until the Pending is
-// written. A duplicate of a batch in the producer's window gets the original's
-// Pending. Errors are *record.Error.
-func (p *Partition) Append(batch []byte, origin Origin) (*Pending, error) {
-	return nil, errUnfinished
-}
-
-// Read returns whole batches from the one that contains offset on, at most
-// maxBytes of them but, with minOne, at least one. It shows nothing at or above
-// the high watermark (ReadUncommitted) or the last stable offset (ReadCommitted).
-// The marks in the result are valid with an error too. Errors are *record.Error:
-// OFFSET_OUT_OF_RANGE below the log start or above the high watermark.
-func (p *Partition) Read(offset int64, maxBytes int, iso Isolation, minOne bool) (ReadResult, error) {
-	return ReadResult{}, errUnfinished
-}
-
-// ReadInto is Read with a buffer to use for Records if it is large enough.
-func (p *Partition) ReadInto(buf []byte, offset int64, maxBytes int, iso Isolation, minOne bool) (ReadResult, error) {
-	return ReadResult{}, errUnfinished
+func Open(cfg Config) (*Partition, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p := &Partition{cfg: cfg, now: cfg.Now, epoch: cfg.LeaderEpoch, waiters: map[*Waiter]Isolation{}}
+	log, err := commitlog.Open(commitlog.Options{
+		FS: cfg.FS, Dir: cfg.Dir, ID: cfg.TopicID, Config: cfg.Log, Committer: cfg.Committer,
+		Owner: (*owner)(p), Logger: cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Index), Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.log = log
+	log.Lock()
+	latest := log.LatestEpoch()
+	p.advance()
+	log.Unlock()
+	if latest > cfg.LeaderEpoch {
+		return nil, errors.Join(record.Errorf(record.CodeFencedLeaderEpoch,
+			"%s-%d: the log has leader epoch %d, the cluster says %d: the cluster's metadata is older than the log", cfg.Topic, cfg.Index, latest, cfg.LeaderEpoch), log.Close())
+	}
+	return p, nil
 }
 
 // Offsets returns the partition's marks.
-func (p *Partition) Offsets() Offsets { return Offsets{} }
-
-// OffsetForTime returns the first record below the high watermark whose timestamp
-// is at least ts. None: offset and timestamp -1, epoch -1.
-func (p *Partition) OffsetForTime(ts int64) (offset, timestamp int64, epoch int32, err error) {
-	return -1, -1, -1, errUnfinished
+func (p *Partition) Offsets() Offsets {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return Offsets{
+		LogStart: p.log.Start(), HighWatermark: p.highWatermark, LastStable: p.lastStable,
+		LogEnd: p.log.End(), LeaderEpoch: p.epoch,
+	}
 }
 
-// MaxTimestamp returns the record below the high watermark with the largest
-// timestamp, the first of them. An empty log: -1, -1, -1.
-func (p *Partition) MaxTimestamp() (offset, timestamp int64, epoch int32, err error) {
-	return -1, -1, -1, errUnfinished
+// Err is why the partition takes nothing more, or nil.
+func (p *Partition) Err() error {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.Stopped()
 }
 
 // EpochEnd answers OffsetForLeaderEpoch: the largest epoch not above the one asked
 // for, and the offset at which it ended (the high watermark for the current one).
 // Unknown: -1, -1.
-func (p *Partition) EpochEnd(epoch int32) (found int32, end int64) { return -1, -1 }
+func (p *Partition) EpochEnd(epoch int32) (found int32, end int64) {
+	p.log.Lock()
+	defer p.log.Unlock()
+	if epoch == p.epoch {
+		return epoch, p.highWatermark // also before its first batch
+	}
+	found, end = p.log.EpochEnd(epoch, p.highWatermark)
+	return found, min(end, p.highWatermark)
+}
 
 // EpochAt returns the leader epoch of the batch at offset, or -1.
-func (p *Partition) EpochAt(offset int64) int32 { return -1 }
-
-// OpenTxn returns whether the producer has a transaction open in this partition.
-func (p *Partition) OpenTxn(producerID int64) bool { return false }
-
-// Producers describes the producers the partition remembers (DescribeProducers).
-func (p *Partition) Producers() []commitlog.ProducerInfo { return nil }
+func (p *Partition) EpochAt(offset int64) int32 {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.EpochAt(offset)
+}
 
 // SetLeaderEpoch raises the epoch for batches to come.
-func (p *Partition) SetLeaderEpoch(epoch int32) error { return errUnfinished }
+func (p *Partition) SetLeaderEpoch(epoch int32) error {
+	p.log.Lock()
+	defer p.log.Unlock()
+	if epoch < p.epoch {
+		return record.Errorf(record.CodeFencedLeaderEpoch, "leader epoch %d is below the current one, %d", epoch, p.epoch)
+	}
+	p.epoch = epoch
+	return nil
+}
+
+// UpdateConfig replaces the topic configuration for what comes next.
+func (p *Partition) UpdateConfig(cfg commitlog.Config) {
+	p.log.Lock()
+	defer p.log.Unlock()
+	p.log.SetConfig(cfg)
+}
+
+// Size is the number of bytes in the log's segments.
+func (p *Partition) Size() int64 {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.Size()
+}
 
 // DeleteRecords raises the log start offset to offset (-1 = the high watermark)
 // and returns it once it is durable.
-func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) { return 0, errUnfinished }
-
-// UpdateConfig replaces the topic configuration for what comes next.
-func (p *Partition) UpdateConfig(cfg commitlog.Config) {}
-
-// Size is the number of bytes in the log's segments.
-func (p *Partition) Size() int64 { return 0 }
+func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
+	p.log.Lock()
+	hw := p.highWatermark
+	p.log.Unlock()
+	if offset == -1 {
+		offset = hw
+	}
+	if offset < 0 || offset > hw {
+		return -1, record.Errorf(record.CodeOffsetOutOfRange, "offset %d lies outside the log, which ends at %d", offset, hw)
+	}
+	if err := p.log.SetStart(offset); err != nil {
+		return -1, err
+	}
+	p.log.Lock()
+	defer p.log.Unlock()
+	p.wakeAll()
+	return p.log.Start(), nil
+}
 
 // Close writes what is staged, syncs it, leaves a clean checkpoint, and closes the
 // files. Waiters are woken, later calls answer KAFKA_STORAGE_ERROR.
-func (p *Partition) Close() error { return errUnfinished }
+func (p *Partition) Close() error { return p.log.Close() }
 
 // Delete closes the partition without syncing and removes its directory. Later
 // calls answer UNKNOWN_TOPIC_OR_PARTITION.
-func (p *Partition) Delete() error { return errUnfinished }
+func (p *Partition) Delete() error { return p.log.Delete() }

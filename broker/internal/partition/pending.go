@@ -1,27 +1,156 @@
 package partition
 
-import "errors"
+import (
+	"slices"
+	"sort"
 
-var errUnfinished = errors.New("partition: not built yet")
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+)
 
-// Pending is an append on its way to the disk.
+// Pending is an append on its way to the disk. It belongs to the partition's lock.
 type Pending struct {
-	base, logAppendTime int64
+	p             *Partition // nil once nothing can change any more
+	base, last    int64
+	logAppendTime int64
+	size          int
+	state         state
+	err           error
+	onWritten     chan struct{}
+	onDurable     chan struct{}
 }
+
+type state uint8
+
+const (
+	stateStaged state = iota
+	stateWritten
+	stateDone // durable, or failed
+)
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // BaseOffset is the offset of the first record.
 func (a *Pending) BaseOffset() int64 { return a.base }
+
+// LastOffset is the offset of the last record.
+func (a *Pending) LastOffset() int64 { return a.last }
 
 // LogAppendTime is the time the broker stamped, or -1 where records keep their own.
 func (a *Pending) LogAppendTime() int64 { return a.logAppendTime }
 
 // Written is closed when the batch is in its file (a kill of the process does not
 // lose it), or has failed. The bytes given to Append are free again then.
-func (a *Pending) Written() <-chan struct{} { return nil }
+func (a *Pending) Written() <-chan struct{} {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	if a.state >= stateWritten {
+		return closed
+	}
+	if a.onWritten == nil {
+		a.onWritten = make(chan struct{})
+	}
+	return a.onWritten
+}
 
 // Durable is closed when the high watermark has passed the batch, or it has failed.
-func (a *Pending) Durable() <-chan struct{} { return nil }
+func (a *Pending) Durable() <-chan struct{} {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	if a.state == stateDone {
+		return closed
+	}
+	if a.onDurable == nil {
+		a.onDurable = make(chan struct{})
+	}
+	return a.onDurable
+}
 
 // Err is the failure, once Written or Durable is closed; nil before that and on
-// success. It is a *record.Error.
-func (a *Pending) Err() error { return nil }
+// success. It is a *record.Error. A batch can be written and then fail to become
+// durable.
+func (a *Pending) Err() error {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	return a.err
+}
+
+// move takes a to a later state. The lock is held.
+func (a *Pending) move(to state, err error) {
+	if a.state < stateWritten && a.onWritten != nil {
+		close(a.onWritten)
+	}
+	if to == stateDone && a.onDurable != nil {
+		close(a.onDurable)
+	}
+	a.state, a.err = to, err
+}
+
+// find returns the append at exactly these offsets, if it is still pending. The
+// lock is held.
+func (p *Partition) find(base, last int64) *Pending {
+	i := sort.Search(len(p.pending), func(i int) bool { return p.pending[i].last >= base })
+	if i < len(p.pending) && p.pending[i].base <= base && p.pending[i].last >= last {
+		return p.pending[i]
+	}
+	return nil
+}
+
+// owner is the partition as its log sees it; the lock is held in its methods.
+type owner Partition
+
+var _ commitlog.Owner = (*owner)(nil)
+
+// Advanced implements commitlog.Owner.
+func (o *owner) Advanced() { (*Partition)(o).advance() }
+
+// Failed implements commitlog.Owner.
+func (o *owner) Failed(from int64, err error) { (*Partition)(o).failed(from, err) }
+
+// advance moves the marks up to where the log is.
+func (p *Partition) advance() {
+	if p.log == nil || p.log.Stopped() != nil {
+		return
+	}
+	written := p.log.Written()
+	for p.written < len(p.pending) && p.pending[p.written].last < written {
+		p.pending[p.written].move(stateWritten, nil)
+		p.written++
+	}
+	before, stable := p.highWatermark, p.lastStable
+	p.highWatermark = p.log.Settled()
+	p.lastStable = p.highWatermark
+	if first := p.log.FirstUnstable(p.highWatermark); first >= 0 {
+		p.lastStable = min(p.lastStable, first)
+	}
+	bytes, n := 0, 0
+	for n < len(p.pending) && p.pending[n].last < p.highWatermark {
+		p.pending[n].move(stateDone, nil)
+		bytes += p.pending[n].size
+		n++
+	}
+	p.drop(n)
+	if p.highWatermark != before || p.lastStable != stable {
+		p.wake(bytes, p.lastStable > stable)
+	}
+}
+
+// drop forgets the first n pending appends.
+func (p *Partition) drop(n int) {
+	if n == 0 {
+		return
+	}
+	p.pending = slices.Delete(p.pending, 0, n)
+	p.written = max(0, p.written-n)
+}
+
+// failed fails what was appended at or above from.
+func (p *Partition) failed(from int64, err error) {
+	n := sort.Search(len(p.pending), func(i int) bool { return p.pending[i].last >= from })
+	for _, a := range p.pending[n:] {
+		a.move(stateDone, err)
+	}
+	clear(p.pending[n:])
+	p.pending = p.pending[:n]
+	p.written = min(p.written, n)
+	p.wakeAll()
+}

@@ -1,0 +1,105 @@
+package commitlog
+
+import (
+	"math"
+
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// Appended is what an append was given.
+type Appended struct {
+	Base, Last int64
+	// Duplicate: the batch is in the log already, at these offsets. Timestamp is the
+	// log append time it was given then, or -1.
+	Duplicate bool
+	Timestamp int64
+}
+
+// Append stages one batch that passed record.Validate. From a client or a
+// coordinator it gets the next offset and epoch, from a replica it keeps its own.
+// The batch is written by the committer and must stay untouched until Written has
+// passed it. The lock is held.
+func (l *Log) Append(batch []byte, info *record.Info, epoch int32, origin Origin) (Appended, error) {
+	if l.stopped != nil {
+		return Appended{}, l.stopped
+	}
+	var marker record.Marker
+	isMarker := false
+	if info.Idempotent() {
+		if info.Control() {
+			var err error
+			if marker, isMarker, err = record.ParseMarker(batch); err != nil {
+				return Appended{}, err
+			}
+			if isMarker && origin == Coordinator {
+				if err := l.producers.checkMarker(info, marker); err != nil {
+					return Appended{}, err
+				}
+			}
+		} else if origin == Client {
+			dup, err := l.producers.check(info)
+			if err != nil {
+				return Appended{}, err
+			}
+			if dup != nil {
+				return Appended{Base: dup.base, Last: dup.last, Duplicate: true, Timestamp: dup.timestamp}, nil
+			}
+		}
+	}
+	if origin == Replica {
+		if info.BaseOffset < l.end || (info.BaseOffset > l.end && !l.opts.Gaps) || info.LeaderEpoch < l.epochs.latest() {
+			return Appended{}, record.Errorf(record.CodeCorruptMessage, "replicated batch at offset %d, epoch %d does not follow offset %d, epoch %d",
+				info.BaseOffset, info.LeaderEpoch, l.end, l.epochs.latest())
+		}
+	} else {
+		info.BaseOffset, info.LeaderEpoch = l.end, epoch
+		record.Stamp(batch, l.end, epoch)
+	}
+	l.stage(batch, info, marker, isMarker)
+	return Appended{Base: info.BaseOffset, Last: info.LastOffset(), Timestamp: -1}, nil
+}
+
+// stage gives a checked batch its place. The lock is held.
+func (l *Log) stage(batch []byte, info *record.Info, marker record.Marker, isMarker bool) {
+	e := staged{batch: batch, info: *info}
+	l.place(&e)
+	l.epochs.assign(info.LeaderEpoch, info.BaseOffset)
+	switch {
+	case isMarker:
+		if t, ok := l.producers.applyMarker(info, marker); ok && !marker.Commit {
+			e.abort = t
+		}
+	case info.Idempotent() && !info.Control():
+		l.producers.apply(info)
+	}
+	l.end = info.NextOffset()
+	l.staged = append(l.staged, e)
+	if !l.queued {
+		l.queued = true
+		l.opts.Committer.enqueue(l)
+	}
+}
+
+// place decides where the batch will lie: whether a new segment begins with it, and
+// whether a mark is due in front of it. Both are decided here because the producer
+// state that a mark needs is at hand only now. The lock is held.
+func (l *Log) place(e *staged) {
+	size, i := int64(e.info.Size), &e.info
+	t := &l.tail
+	full := t.size > 0 && (t.size+size > l.cfg.SegmentBytes ||
+		i.LastOffset()-t.base > math.MaxInt32 ||
+		(t.first >= 0 && i.MaxTimestamp-t.first > l.cfg.SegmentAge.Milliseconds()))
+	if full {
+		e.roll = true
+		*t = tail{base: i.BaseOffset, first: -1}
+	}
+	if full || l.sinceMark >= markInterval {
+		e.mark = &mark{offset: i.BaseOffset, base: t.base, pos: t.size, producers: l.producers.encode()}
+		l.sinceMark = 0
+	}
+	if t.first < 0 {
+		t.first = i.MaxTimestamp
+	}
+	t.size += size
+	l.sinceMark += size
+}

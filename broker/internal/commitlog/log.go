@@ -1,0 +1,260 @@
+package commitlog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// Owner is told what happens to a log, with the log's lock held.
+type Owner interface {
+	// Advanced: Written or Durable has grown.
+	Advanced()
+	// Failed: what was appended at or above from is not in the log after all, and
+	// those offsets are free again. err is a *record.Error.
+	Failed(from int64, err error)
+}
+
+// Options opens a log.
+type Options struct {
+	FS  fsys.FS
+	Dir string
+	// ID is the identity of the topic; it is kept in the directory, and another
+	// identity's directory is refused.
+	ID        [16]byte
+	Config    Config
+	Committer *Committer
+	Owner     Owner
+	Logger    *slog.Logger
+	Now       func() time.Time
+	// Gaps accepts offsets that are not contiguous: a follower of a compacted log.
+	Gaps bool
+}
+
+// Log is the log of one partition.
+//
+// It has one lock, which its owner shares: methods whose comment says so want it
+// held. Files are changed by one goroutine at a time: the committer while it writes,
+// or whoever holds io (truncation, deletion, close). The order of locks is
+// upkeep, io, the log's lock.
+//
+// Invariants, with the lock held:
+//
+//	start <= durable <= written <= end
+//	the batches below written are in segments, those from written to end in
+//	staged or in the round that the committer is writing
+//	producers and epochs are those of all batches below end
+//	segs is never empty, in order of base; only the last takes appends
+type Log struct {
+	sync.Mutex
+	opts Options
+	cfg  Config
+
+	upkeep sync.Mutex // one checkpoint, retention or compaction at a time
+	io     sync.Mutex // whoever changes segment files
+
+	segs      []*segment
+	start     int64
+	durable   int64
+	written   int64
+	end       int64
+	tail      tail
+	staged    []staged
+	spare     []staged
+	queued    bool // in the committer's queue
+	producers producers
+	epochs    epochs
+	places    placeCache
+
+	saved      checkpoint // what the checkpoint file says
+	savedEpoch int        // entries of epochs in their file
+	sinceMark  int64      // bytes staged since the last mark was placed
+	marks      []mark     // places up to which a checkpoint may be made, oldest first
+	unsynced   int64      // bytes written and not synced
+	stopped    error      // *record.Error once the log takes no more
+	changed    sync.Cond  // written, durable or stopped has changed
+}
+
+// staged is a batch that has its offset and waits to be written.
+type staged struct {
+	batch []byte
+	info  record.Info
+	abort AbortedTxn // the transaction it aborts; Last 0 = none
+	roll  bool       // begins a new segment
+	mark  *mark      // a mark to be placed in front of it
+}
+
+// tail is where the next batch will lie once all before it are written.
+type tail struct {
+	base  int64 // of the segment
+	size  int64
+	first int64 // first timestamp in the segment, -1 while it is empty
+}
+
+// mark is a place between batches from which a restart may begin: it knows the
+// producer state there.
+type mark struct {
+	offset    int64
+	base, pos int64 // segment and position in it
+	producers []byte
+}
+
+// markInterval is how many bytes lie between two marks: what a restart after a
+// crash has to read again of each log, at most about twice this.
+const markInterval = 32 << 20
+
+// placeCache remembers where recent reads ended: a reader that goes on from there
+// needs no index.
+//
+// Invariant: a place is only used while its segment is in the log and reaches that far.
+type placeCache struct {
+	at [16]struct {
+		offset, base, pos int64
+	}
+	next int
+}
+
+func (p *placeCache) put(offset, base, pos int64) {
+	for i := range p.at {
+		if p.at[i].offset == offset {
+			p.at[i].base, p.at[i].pos = base, pos
+			return
+		}
+	}
+	c := &p.at[p.next]
+	c.offset, c.base, c.pos = offset, base, pos
+	p.next = (p.next + 1) % len(p.at)
+}
+
+func (p *placeCache) get(offset, base int64) (pos int64, ok bool) {
+	for i := range p.at {
+		if p.at[i].offset == offset && p.at[i].base == base {
+			return p.at[i].pos, true
+		}
+	}
+	return 0, false
+}
+
+// active is the segment that takes appends. The lock is held.
+func (l *Log) active() *segment { return l.segs[len(l.segs)-1] }
+
+// segmentOf returns the index of the segment that would hold offset. The lock is held.
+func (l *Log) segmentOf(offset int64) int {
+	return max(0, sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > offset })-1)
+}
+
+// Start is the log start offset. The lock is held.
+func (l *Log) Start() int64 { return l.start }
+
+// End is the offset of the next batch. The lock is held.
+func (l *Log) End() int64 { return l.end }
+
+// Written is the offset up to which batches are in their files. The lock is held.
+func (l *Log) Written() int64 { return l.written }
+
+// Durable is the offset up to which batches survive a power cut. The lock is held.
+func (l *Log) Durable() int64 { return l.durable }
+
+// Settled is the offset up to which batches count as stored under the committer's
+// flush policy. The lock is held.
+func (l *Log) Settled() int64 {
+	if l.opts.Committer.cfg.Flush == FlushGroup {
+		return l.durable
+	}
+	return l.written
+}
+
+// Config returns the configuration. The lock is held.
+func (l *Log) Config() Config { return l.cfg }
+
+// SetConfig replaces the configuration for what comes next. The lock is held.
+func (l *Log) SetConfig(cfg Config) { l.cfg = cfg.WithDefaults() }
+
+// Stopped is why the log takes no more, or nil. The lock is held.
+func (l *Log) Stopped() error { return l.stopped }
+
+// Size is the number of bytes in segments. The lock is held.
+func (l *Log) Size() int64 {
+	var n int64
+	for _, s := range l.segs {
+		n += s.size
+	}
+	return n
+}
+
+// FirstUnstable is the first offset of the earliest transaction that has not
+// ended below the high watermark, or -1. The lock is held.
+func (l *Log) FirstUnstable(highWatermark int64) int64 {
+	l.producers.release(highWatermark)
+	return l.producers.firstUnstable()
+}
+
+// OpenTxn returns the first offset of a producer's open transaction, or -1. The
+// lock is held.
+func (l *Log) OpenTxn(producerID int64) int64 {
+	if p := l.producers.byID[producerID]; p != nil {
+		return p.txnFirst
+	}
+	return -1
+}
+
+// Producers describes the producers the log remembers. The lock is held.
+func (l *Log) Producers() []ProducerInfo { return l.producers.infos() }
+
+// LatestEpoch is the leader epoch of the last batch, or -1. The lock is held.
+func (l *Log) LatestEpoch() int32 { return l.epochs.latest() }
+
+// EpochEnd returns the largest leader epoch not above the one asked for and the
+// offset at which it ended; end closes the latest. The lock is held.
+func (l *Log) EpochEnd(epoch int32, end int64) (int32, int64) { return l.epochs.end(epoch, end) }
+
+// EpochAt returns the leader epoch of the batch at offset, or -1. The lock is held.
+func (l *Log) EpochAt(offset int64) int32 { return l.epochs.at(offset) }
+
+// stop ends the log's life: nothing is written or acknowledged any more. The lock
+// is held.
+func (l *Log) stop(err error) {
+	if l.stopped != nil {
+		return
+	}
+	l.stopped = err
+	l.dropStaged()
+	l.opts.Owner.Failed(l.Settled(), err)
+	l.changed.Broadcast()
+}
+
+// dropStaged forgets what waits to be written. The lock is held.
+func (l *Log) dropStaged() {
+	clear(l.staged)
+	l.staged = l.staged[:0]
+}
+
+// storageError wraps an I/O error for clients.
+func (l *Log) storageError(doing string, err error) *record.Error {
+	var known *record.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return record.Errorf(record.CodeStorageError, "log %s: %s: %v", l.opts.Dir, doing, err)
+}
+
+// DamageError says that bytes which had been stored durably are not there any more.
+// Such a log is not opened: it would hand out offsets a second time.
+type DamageError struct {
+	File string
+	Pos  int64
+	Err  error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s is damaged at position %d, below what had been synced: %v; "+
+		"restore the file from a backup, or move the partition's directory away and accept the loss", e.File, e.Pos, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }

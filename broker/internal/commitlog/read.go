@@ -1,0 +1,222 @@
+package commitlog
+
+import (
+	"errors"
+	"io"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// Slice is a run of whole batches in a segment file, for readers that let the
+// kernel copy it. It stays readable until Release, whatever happens to the log.
+type Slice struct {
+	File fsys.File
+	Pos  int64
+	Len  int64
+	Next int64 // offset after the last batch
+	view view
+}
+
+// Release gives the slice's segment back.
+func (s *Slice) Release() {
+	if s.view.seg != nil {
+		s.view.release()
+		s.view = view{}
+	}
+}
+
+// ReadRequest asks for batches.
+type ReadRequest struct {
+	Offset   int64 // the first batch returned holds it, or is the next one above it
+	Limit    int64 // only batches below it
+	MaxBytes int
+	MinOne   bool // return a first batch that is larger than MaxBytes
+	Buf      []byte
+}
+
+// locate finds the segment to read from, and the position if it is known. ok is
+// false when nothing lies at or above offset.
+func (l *Log) locate(offset int64) (v view, pos int64, known, ok bool, err error) {
+	l.Lock()
+	defer l.Unlock()
+	if l.stopped != nil {
+		return v, 0, false, false, l.stopped
+	}
+	if offset < l.start || offset > l.end {
+		return v, 0, false, false, record.Errorf(record.CodeOffsetOutOfRange, "offset %d lies outside the log, [%d, %d)", offset, l.start, l.end)
+	}
+	for i := l.segmentOf(offset); i < len(l.segs); i++ {
+		s := l.segs[i]
+		if offset >= s.next || s.size == 0 {
+			continue // compacted away, or empty
+		}
+		pos, known = l.places.get(offset, s.base)
+		if offset <= s.base {
+			pos, known = 0, true
+		}
+		return s.view(), pos, known && pos <= s.size, true, nil
+	}
+	return v, 0, false, false, nil
+}
+
+// remember notes where the batch after next lies.
+func (l *Log) remember(next, base, pos int64) {
+	l.Lock()
+	l.places.put(next, base, pos)
+	l.Unlock()
+}
+
+// Read returns whole batches in req.Buf, or in a new slice if that is too small,
+// and the offset after the last one. It takes the lock itself.
+func (l *Log) Read(req ReadRequest) (b []byte, next int64, err error) {
+	offset := req.Offset
+	for offset < req.Limit {
+		v, pos, known, ok, err := l.locate(offset)
+		if err != nil || !ok {
+			return nil, offset, err
+		}
+		if !known {
+			var found bool
+			pos, _, found, err = v.find(offset)
+			if err == nil && !found {
+				// The rest of this segment was compacted away.
+				offset = v.next
+				v.release()
+				continue
+			}
+		}
+		if err == nil {
+			b, next, err = l.readAt(&v, pos, &req)
+		}
+		v.release()
+		if err != nil {
+			return nil, req.Offset, l.storageError("read", err)
+		}
+		return b, next, nil
+	}
+	return nil, offset, nil
+}
+
+// readAt reads batches from pos on.
+func (l *Log) readAt(v *view, pos int64, req *ReadRequest) ([]byte, int64, error) {
+	want := min(int64(req.MaxBytes), v.size-pos)
+	if req.MinOne || want < 0 {
+		want = max(want, min(record.HeaderSize, v.size-pos))
+	}
+	buf, err := readInto(v.seg.file, req.Buf, pos, want)
+	if err != nil {
+		return nil, req.Offset, err
+	}
+	if size := int64(record.SizeOf(buf)); req.MinOne && size > want {
+		if buf, err = readInto(v.seg.file, req.Buf, pos, min(size, v.size-pos)); err != nil {
+			return nil, req.Offset, err
+		}
+	}
+	next := req.Offset
+	n := record.Each(buf, func(batch []byte) bool {
+		info, perr := record.ParseHeader(batch)
+		if perr != nil || info.BaseOffset >= req.Limit {
+			err = perr
+			return false
+		}
+		next = info.NextOffset()
+		return true
+	})
+	if err != nil {
+		return nil, req.Offset, err
+	}
+	if n > 0 {
+		l.remember(next, v.seg.base, pos+int64(n))
+	}
+	return buf[:n], next, nil
+}
+
+func readInto(f fsys.File, buf []byte, pos, n int64) ([]byte, error) {
+	if int64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	buf = buf[:n]
+	got, err := f.ReadAt(buf, pos)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return buf[:got], nil
+}
+
+// Slice finds the run of batches that Read would return, without reading it. Its
+// last batch may be cut when MaxBytes ends inside it, as Kafka's may. An empty slice
+// needs no release. It takes the lock itself.
+func (l *Log) Slice(req ReadRequest) (Slice, error) {
+	offset := req.Offset
+	for offset < req.Limit {
+		v, _, _, ok, err := l.locate(offset)
+		if err != nil || !ok {
+			return Slice{}, err
+		}
+		pos, info, found, err := v.find(offset)
+		switch {
+		case err != nil:
+			v.release()
+			return Slice{}, l.storageError("read", err)
+		case !found:
+			offset = v.next
+			v.release()
+			continue
+		case info.BaseOffset >= req.Limit:
+			v.release()
+			return Slice{}, nil
+		}
+		end, eof, err := limitPos(&v, req.Limit)
+		if err != nil {
+			v.release()
+			return Slice{}, l.storageError("read", err)
+		}
+		n := min(int64(req.MaxBytes), end-pos)
+		if req.MinOne {
+			n = max(n, int64(info.Size))
+		}
+		if n < int64(info.Size) {
+			v.release()
+			return Slice{}, nil
+		}
+		s := Slice{File: v.seg.file, Pos: pos, Len: n, Next: -1, view: v}
+		if eof && n == end-pos {
+			s.Next = v.next
+		}
+		return s, nil
+	}
+	return Slice{}, nil
+}
+
+// limitPos returns the position of the first batch at or above limit.
+func limitPos(v *view, limit int64) (pos int64, eof bool, err error) {
+	if limit >= v.next {
+		return v.size, true, nil
+	}
+	pos, _, found, err := v.find(limit)
+	if !found {
+		pos = v.size
+	}
+	return pos, false, err
+}
+
+// Aborted returns the aborted transactions with records in [from, to), by first
+// offset. The lock is held.
+func (l *Log) Aborted(from, to int64) []AbortedTxn {
+	var out []AbortedTxn
+	for _, s := range l.segs[l.segmentOf(from):] {
+		for _, t := range s.txns {
+			if t.Last >= from && t.First < to {
+				out = append(out, t)
+			}
+		}
+		// The marker of a transaction may lie in a later segment than its data; once
+		// a marker was written with everything before to stable, none can follow.
+		if n := len(s.txns); n > 0 && s.txns[n-1].LastStable >= to {
+			break
+		}
+	}
+	sortAborted(out)
+	return out
+}

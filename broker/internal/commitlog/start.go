@@ -1,0 +1,49 @@
+package commitlog
+
+// SetStart raises the log start offset, durably, and removes the segments that lie
+// below it. It takes the lock itself. offset must not be above what is durable.
+func (l *Log) SetStart(offset int64) error {
+	l.upkeep.Lock()
+	defer l.upkeep.Unlock()
+	l.Lock()
+	if l.stopped != nil {
+		defer l.Unlock()
+		return l.stopped
+	}
+	if offset <= l.start {
+		l.Unlock()
+		return nil
+	}
+	c := l.saved
+	c.start = offset
+	l.Unlock()
+	if err := l.saveCheckpoint(c); err != nil {
+		return l.storageError("save the log start offset", err)
+	}
+	l.Lock()
+	l.start = offset
+	l.epochs.truncateStart(offset)
+	l.Unlock()
+	l.dropBelowStart()
+	return nil
+}
+
+// dropBelowStart removes segments that end at or below the log start. Those above
+// the recovery point stay until a checkpoint has passed them: a start begins to read
+// there. upkeep is held.
+func (l *Log) dropBelowStart() {
+	l.io.Lock()
+	l.Lock()
+	n := 0
+	for n+1 < len(l.segs) && l.segs[n+1].base <= min(l.start, l.saved.base) {
+		n++
+	}
+	gone := l.segs[:n:n]
+	l.segs = append([]*segment(nil), l.segs[n:]...)
+	l.Unlock()
+	l.io.Unlock()
+	for _, s := range gone {
+		s.gone.Store(true)
+		s.release()
+	}
+}

@@ -1,0 +1,613 @@
+package partition
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// env is a file system with a committer and one partition on it.
+type env struct {
+	testing.TB
+	fs    fsys.FS
+	flush commitlog.Flush
+	cfg   commitlog.Config
+	epoch int32
+	now   func() time.Time
+	c     *commitlog.Committer
+	*Partition
+}
+
+func newEnv(t testing.TB, edit func(*env)) *env {
+	e := &env{TB: t, fs: fsys.NewMem()}
+	if edit != nil {
+		edit(e)
+	}
+	e.open()
+	t.Cleanup(e.close)
+	return e
+}
+
+func (e *env) open() {
+	e.Helper()
+	var err error
+	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, Logger: quiet})
+	if err != nil {
+		e.Fatal(err)
+	}
+	e.epoch++
+	e.Partition, err = Open(Config{FS: e.fs, Dir: "/data/t-0", Topic: "t", TopicID: [16]byte{1}, LeaderEpoch: e.epoch, Log: e.cfg, Committer: e.c, Logger: quiet, Now: e.now})
+	if err != nil {
+		e.Fatal(err)
+	}
+}
+
+func (e *env) close() {
+	if e.Partition != nil {
+		_ = e.Partition.Close()
+		e.Partition = nil
+	}
+	_ = e.c.Close()
+}
+
+func (e *env) restart() { e.Helper(); e.close(); e.open() }
+
+func batch(n int, size int) []byte { return batchAt(record.Options{}, time.Now().UnixMilli(), n, size) }
+
+func batchAt(o record.Options, ts int64, n, size int) []byte {
+	b := record.NewBuilder(o)
+	for i := range n {
+		b.Add(record.Record{Timestamp: ts + int64(i), Key: fmt.Appendf(nil, "%d", i), Value: bytes.Repeat([]byte{'x'}, size)})
+	}
+	return b.Batch()
+}
+
+func (e *env) append(b []byte, o Origin) *Pending {
+	e.Helper()
+	a, err := e.Partition.Append(b, o)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return a
+}
+
+func (e *env) durable(b []byte, o Origin) *Pending {
+	e.Helper()
+	a := e.append(b, o)
+	wait(e, a.Durable())
+	if a.Err() != nil {
+		e.Fatal(a.Err())
+	}
+	return a
+}
+
+func wait(t testing.TB, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing happened for 10 seconds")
+	}
+}
+
+func kafkaCode(err error) int16 {
+	var e *record.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+// offsets returns the offsets of the records in b.
+func offsets(t testing.TB, b []byte) []int64 {
+	t.Helper()
+	var out []int64
+	if n := record.Each(b, func(b []byte) bool {
+		var r record.Reader
+		if err := r.Reset(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		var rec record.Record
+		for r.Next(&rec) {
+			out = append(out, rec.Offset)
+		}
+		return true
+	}); n != len(b) {
+		t.Fatalf("%d bytes are no whole batch", len(b)-n)
+	}
+	return out
+}
+
+func TestAppendAndRead(t *testing.T) {
+	for _, flush := range []commitlog.Flush{commitlog.FlushGroup, commitlog.FlushInterval, commitlog.FlushOS} {
+		t.Run(fmt.Sprint(flush), func(t *testing.T) {
+			e := newEnv(t, func(e *env) { e.flush = flush; e.cfg.SegmentBytes = 4000 })
+			next := int64(0)
+			for i := range 40 {
+				a := e.durable(batch(i%4+1, 100), Client)
+				if a.BaseOffset() != next {
+					t.Fatalf("offset %d, want %d", a.BaseOffset(), next)
+				}
+				next = a.LastOffset() + 1
+				if i == 20 {
+					e.restart()
+				}
+			}
+			for from := int64(0); from < next; from++ {
+				res, err := e.Read(from, 500, ReadUncommitted, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := offsets(t, res.Records)
+				if len(got) == 0 || got[0] > from || got[len(got)-1] < from || res.HighWatermark != next {
+					t.Fatalf("read at %d: %v, high watermark %d", from, got, res.HighWatermark)
+				}
+				s, _, err := e.Slice(from, 500, ReadUncommitted, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := make([]byte, s.Len)
+				if _, err := s.File.ReadAt(b, s.Pos); err != nil {
+					t.Fatal(err)
+				}
+				s.Release()
+				if !bytes.HasPrefix(b, res.Records) {
+					t.Fatalf("slice at %d differs from read", from)
+				}
+			}
+			for _, bad := range []int64{-1, next + 1} {
+				if _, err := e.Read(bad, 100, ReadUncommitted, true); kafkaCode(err) != record.CodeOffsetOutOfRange {
+					t.Fatalf("read at %d: %v", bad, err)
+				}
+			}
+			if res, err := e.Read(next, 100, ReadUncommitted, true); err != nil || len(res.Records) != 0 {
+				t.Fatal(res, err)
+			}
+		})
+	}
+}
+
+func TestReadKeepsToItsSize(t *testing.T) {
+	e := newEnv(t, nil)
+	var sizes []int
+	for range 5 {
+		b := batch(1, 1000)
+		sizes = append(sizes, len(b))
+		e.durable(b, Client)
+	}
+	for max := range 4000 {
+		res, err := e.Read(1, max, ReadUncommitted, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := max / sizes[0]; len(offsets(t, res.Records)) != want {
+			t.Fatalf("%d bytes: %d batches, want %d", max, len(offsets(t, res.Records)), want)
+		}
+		if max < sizes[0] {
+			if res, err = e.Read(1, max, ReadUncommitted, true); err != nil || len(offsets(t, res.Records)) != 1 {
+				t.Fatalf("%d bytes, at least one: %d, %v", max, len(offsets(t, res.Records)), err)
+			}
+		}
+	}
+}
+
+func TestLeaderEpochs(t *testing.T) {
+	e := newEnv(t, nil)
+	e.durable(batch(2, 10), Client) // epoch 1: 0-1
+	e.restart()
+	e.restart()
+	e.durable(batch(3, 10), Client) // epoch 3: 2-4
+	if err := e.SetLeaderEpoch(7); err != nil {
+		t.Fatal(err)
+	}
+	e.durable(batch(1, 10), Client) // epoch 7: 5
+	for _, tt := range []struct {
+		ask, epoch int32
+		end        int64
+	}{{0, -1, -1}, {1, 1, 2}, {2, 1, 2}, {3, 3, 5}, {6, 3, 5}, {7, 7, 6}, {8, -1, -1}} {
+		if epoch, end := e.EpochEnd(tt.ask); epoch != tt.epoch || end != tt.end {
+			t.Errorf("epoch %d: %d ends at %d, want %d, %d", tt.ask, epoch, end, tt.epoch, tt.end)
+		}
+	}
+	if e.EpochAt(1) != 1 || e.EpochAt(2) != 3 || e.EpochAt(5) != 7 {
+		t.Error("epochs at offsets")
+	}
+	res, _ := e.Read(2, 1000, ReadUncommitted, true)
+	if info, _ := record.ParseHeader(res.Records); info.LeaderEpoch != 3 {
+		t.Errorf("batch has epoch %d", info.LeaderEpoch)
+	}
+	if err := e.SetLeaderEpoch(6); kafkaCode(err) != record.CodeFencedLeaderEpoch {
+		t.Error(err)
+	}
+}
+
+func TestIdempotence(t *testing.T) {
+	e := newEnv(t, nil)
+	send := func(epoch int16, seq int32, n int) (*Pending, error) {
+		return e.Partition.Append(batchAt(record.Options{Idempotent: true, ProducerID: 9, ProducerEpoch: epoch, BaseSequence: seq}, time.Now().UnixMilli(), n, 5), Client)
+	}
+	type step struct {
+		name   string
+		epoch  int16
+		seq    int32
+		n      int
+		offset int64
+		code   int16
+	}
+	steps := []step{
+		{"unknown producer, any sequence", 0, 5, 2, 0, 0},
+		{"next", 0, 7, 1, 2, 0},
+		{"duplicate", 0, 5, 2, 0, 0},
+		{"gap", 0, 9, 1, 0, record.CodeOutOfOrderSequence},
+		{"same first, other last", 0, 7, 2, 0, record.CodeOutOfOrderSequence},
+		{"b", 0, 8, 1, 3, 0}, {"c", 0, 9, 1, 4, 0}, {"d", 0, 10, 1, 5, 0},
+		{"oldest in the window", 0, 5, 2, 0, 0},
+		{"e", 0, 11, 1, 6, 0},
+		{"out of the window", 0, 5, 2, 0, record.CodeOutOfOrderSequence},
+		{"new epoch must begin at 0", 1, 12, 1, 0, record.CodeOutOfOrderSequence},
+		{"new epoch", 1, 0, 3, 7, 0},
+		{"old epoch", 0, 12, 1, 0, record.CodeInvalidProducerEpoch},
+		{"new epoch's duplicate", 1, 0, 3, 7, 0},
+	}
+	run := func(steps []step) {
+		t.Helper()
+		for _, s := range steps {
+			a, err := send(s.epoch, s.seq, s.n)
+			if kafkaCode(err) != s.code {
+				t.Fatalf("%s: %v", s.name, err)
+			}
+			if err == nil {
+				wait(t, a.Durable())
+				if a.BaseOffset() != s.offset || a.Err() != nil {
+					t.Fatalf("%s: offset %d, want %d, %v", s.name, a.BaseOffset(), s.offset, a.Err())
+				}
+			}
+		}
+	}
+	run(steps)
+	e.restart()
+	run([]step{{"duplicate after a restart", 1, 0, 3, 7, 0}, {"next after a restart", 1, 3, 1, 10, 0}})
+	if n := e.Offsets().LogEnd; n != 11 {
+		t.Fatal(n)
+	}
+}
+
+func TestSequenceWraps(t *testing.T) {
+	e := newEnv(t, nil)
+	send := func(seq int32, n int) *Pending {
+		return e.durable(batchAt(record.Options{Idempotent: true, ProducerID: 9, BaseSequence: seq}, time.Now().UnixMilli(), n, 5), Client)
+	}
+	send(1<<31-2, 1)
+	send(1<<31-1, 1)
+	send(0, 2)
+	send(2, 1)
+	if a := send(1<<31-1, 1); a.BaseOffset() != 1 {
+		t.Fatal(a.BaseOffset())
+	}
+}
+
+// TestDuplicateWaits: a duplicate of a batch that is not durable yet is that batch.
+func TestDuplicateWaits(t *testing.T) {
+	gate := make(chan struct{})
+	var once sync.Once
+	e := newEnv(t, func(e *env) {
+		e.fs = &fsys.Faulty{FS: e.fs, Hook: func(c fsys.Call) error {
+			if c.Op == "sync" && bytes.HasSuffix([]byte(c.Name), []byte(".log")) {
+				<-gate
+			}
+			return nil
+		}}
+	})
+	defer once.Do(func() { close(gate) })
+	b := batchAt(record.Options{Idempotent: true, ProducerID: 9}, time.Now().UnixMilli(), 1, 5)
+	first := e.append(bytes.Clone(b), Client)
+	wait(t, first.Written())
+	again := e.append(b, Client)
+	if again != first {
+		t.Fatal("the duplicate has a life of its own")
+	}
+	select {
+	case <-again.Durable():
+		t.Fatal("durable before the sync")
+	default:
+	}
+	if o := e.Offsets(); o.HighWatermark != 0 || o.LogEnd != 1 {
+		t.Fatalf("%+v", o)
+	}
+	if res, err := e.Read(0, 1000, ReadUncommitted, true); err != nil || len(res.Records) != 0 {
+		t.Fatal("read what is not durable", err)
+	}
+	once.Do(func() { close(gate) })
+	wait(t, again.Durable())
+}
+
+func TestTransactions(t *testing.T) {
+	e := newEnv(t, nil)
+	data := func(pid int64, seq int32, n int) *Pending {
+		return e.durable(batchAt(record.Options{Idempotent: true, Transactional: true, ProducerID: pid, BaseSequence: seq}, time.Now().UnixMilli(), n, 5), Client)
+	}
+	end := func(pid int64, commit bool) *Pending {
+		return e.durable(record.EndTxn(pid, 0, record.Marker{Commit: commit, CoordinatorEpoch: 1}, time.Now().UnixMilli()), Coordinator)
+	}
+	stable := func(want int64) {
+		t.Helper()
+		if o := e.Offsets(); o.LastStable != want {
+			t.Fatalf("last stable offset %d, want %d", o.LastStable, want)
+		}
+	}
+	data(1, 0, 2) // 0-1
+	data(2, 0, 1) // 2
+	stable(0)
+	e.durable(batch(1, 5), Client) // 3
+	end(1, false)                  // 4
+	stable(2)
+	data(1, 2, 1) // 5
+	end(2, true)  // 6
+	stable(5)
+	end(1, false) // 7
+	stable(8)
+	if !e.OpenTxn(1) == e.OpenTxn(2) && e.OpenTxn(1) {
+		t.Fatal("transactions are still open")
+	}
+	check := func() {
+		t.Helper()
+		res, err := e.Read(0, 10000, ReadCommitted, true)
+		if err != nil || len(offsets(t, res.Records)) != 8 {
+			t.Fatal(res, err)
+		}
+		if want := []AbortedTxn{{1, 0}, {1, 5}}; fmt.Sprint(res.Aborted) != fmt.Sprint(want) {
+			t.Fatalf("aborted %v, want %v", res.Aborted, want)
+		}
+		if res, _ := e.Read(5, 10000, ReadCommitted, true); fmt.Sprint(res.Aborted) != fmt.Sprint([]AbortedTxn{{1, 5}}) {
+			t.Fatalf("aborted from 5: %v", res.Aborted)
+		}
+	}
+	check()
+	data(3, 0, 1) // 8, stays open
+	stable(8)
+	e.restart()
+	stable(8)
+	check()
+	if !e.OpenTxn(3) {
+		t.Fatal("the open transaction is forgotten")
+	}
+	if _, err := e.Partition.Append(batchAt(record.Options{Idempotent: true, ProducerID: 3, BaseSequence: 1}, time.Now().UnixMilli(), 1, 5), Client); kafkaCode(err) != record.CodeInvalidTxnState {
+		t.Fatal(err)
+	}
+	if _, err := e.Partition.Append(record.EndTxn(1, 0, record.Marker{CoordinatorEpoch: 0}, 5), Coordinator); kafkaCode(err) != record.CodeTransactionCoordinatorLost {
+		t.Fatal(err)
+	}
+	end(3, true)
+	stable(10)
+}
+
+func TestClientRules(t *testing.T) {
+	cfg := commitlog.Config{Compact: true, MaxBatchBytes: 300}
+	e := newEnv(t, func(e *env) { e.cfg = cfg })
+	two := append(batch(1, 5), batch(1, 5)...)
+	nokey := record.NewBuilder(record.Options{})
+	nokey.Add(record.Record{Timestamp: time.Now().UnixMilli(), Value: []byte("v")})
+	for name, tt := range map[string]struct {
+		batch  []byte
+		origin Origin
+		code   int16
+	}{
+		"two batches":             {two, Client, record.CodeInvalidRecord},
+		"nothing":                 {nil, Client, record.CodeCorruptMessage},
+		"too large":               {batch(1, 400), Client, record.CodeMessageTooLarge},
+		"keyless":                 {nokey.Batch(), Client, record.CodeInvalidRecord},
+		"from the future":         {batchAt(record.Options{}, time.Now().Add(2*time.Hour).UnixMilli(), 1, 5), Client, record.CodeInvalidTimestamp},
+		"marker from a client":    {record.EndTxn(1, 0, record.Marker{}, 5), Client, record.CodeInvalidRecord},
+		"keyless from the broker": {nokey.Batch(), Coordinator, 0},
+		"two from the broker":     {append(batch(1, 5), batch(1, 5)...), Coordinator, 0},
+	} {
+		if _, err := e.Partition.Append(bytes.Clone(tt.batch), tt.origin); kafkaCode(err) != tt.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestLogAppendTimeAndCompression(t *testing.T) {
+	zstd := record.Zstd
+	now := time.UnixMilli(5_000_000)
+	e := newEnv(t, func(e *env) {
+		e.cfg = commitlog.Config{LogAppendTime: true, Compression: &zstd}
+		e.now = func() time.Time { return now }
+	})
+	a := e.durable(batchAt(record.Options{Codec: record.Gzip}, 17, 20, 50), Client)
+	if a.LogAppendTime() != 5_000_000 {
+		t.Fatal(a.LogAppendTime())
+	}
+	res, err := e.Read(0, 100000, ReadUncommitted, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := record.Validate(res.Records, &record.Rules{Inner: true})
+	if err != nil || info.Codec() != record.Zstd || !info.LogAppendTime() || info.MaxTimestamp != 5_000_000 || info.Count != 20 {
+		t.Fatalf("%+v %v", info, err)
+	}
+}
+
+func TestOffsetForTime(t *testing.T) {
+	now := time.UnixMilli(10_000)
+	e := newEnv(t, func(e *env) {
+		e.cfg = commitlog.Config{SegmentBytes: 1500, IndexInterval: 100}
+		e.now = func() time.Time { return now }
+	})
+	// Timestamps that go up and down: batch i has 3 records from times[i] on.
+	times := []int64{100, 200, 150, 300, 120, 500, 400, 450, 600, 50, 590, 610}
+	var recs []commitlog.Found
+	for i, ts := range times {
+		e.durable(batchAt(record.Options{Codec: record.Codec(i % 5)}, ts, 3, 60), Client)
+		for k := range int64(3) {
+			recs = append(recs, commitlog.Found{Offset: int64(i)*3 + k, Timestamp: ts + k})
+		}
+	}
+	check := func() {
+		t.Helper()
+		for ts := int64(0); ts < 700; ts++ {
+			want := commitlog.Found{Offset: -1, Timestamp: -1}
+			for _, r := range recs {
+				if r.Timestamp >= ts {
+					want = r
+					break
+				}
+			}
+			off, got, _, err := e.OffsetForTime(ts)
+			if err != nil || off != want.Offset || got != want.Timestamp {
+				t.Fatalf("time %d: offset %d, timestamp %d, %v; want %+v", ts, off, got, err, want)
+			}
+		}
+		if off, ts, _, err := e.MaxTimestamp(); off != 35 || ts != 612 || err != nil {
+			t.Fatal(off, ts, err)
+		}
+	}
+	check()
+	e.restart()
+	check()
+	if start, err := e.DeleteRecords(16); start != 16 || err != nil {
+		t.Fatal(start, err)
+	}
+	recs = recs[16:]
+	check()
+}
+
+func TestDeleteRecords(t *testing.T) {
+	e := newEnv(t, func(e *env) { e.cfg.SegmentBytes = 500 })
+	for range 20 {
+		e.durable(batch(2, 50), Client)
+	}
+	size := e.Size()
+	if start, err := e.DeleteRecords(31); start != 31 || err != nil {
+		t.Fatal(start, err)
+	}
+	if start, err := e.DeleteRecords(10); start != 31 || err != nil {
+		t.Fatal("the start went back", start, err)
+	}
+	for _, bad := range []int64{41, -2} {
+		if _, err := e.DeleteRecords(bad); kafkaCode(err) != record.CodeOffsetOutOfRange {
+			t.Fatal(bad, err)
+		}
+	}
+	if _, err := e.Read(30, 100, ReadUncommitted, true); kafkaCode(err) != record.CodeOffsetOutOfRange {
+		t.Fatal(err)
+	}
+	e.restart()
+	if o := e.Offsets(); o.LogStart != 31 || o.HighWatermark != 40 {
+		t.Fatalf("%+v", o)
+	}
+	if e.Size() >= size {
+		t.Error("no segment was removed")
+	}
+	if start, err := e.DeleteRecords(-1); start != 40 || err != nil {
+		t.Fatal(start, err)
+	}
+	e.restart()
+	if a := e.durable(batch(1, 1), Client); a.BaseOffset() != 40 {
+		t.Fatal(a.BaseOffset())
+	}
+}
+
+func TestDelete(t *testing.T) {
+	e := newEnv(t, nil)
+	e.durable(batch(1, 1), Client)
+	w := NewWaiter(1 << 20)
+	e.Notify(w, ReadUncommitted)
+	if err := e.Partition.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, w.c)
+	if _, err := e.Partition.Append(batch(1, 1), Client); kafkaCode(err) != record.CodeUnknownTopicOrPartition {
+		t.Fatal(err)
+	}
+	if _, err := e.Read(0, 1, ReadUncommitted, true); kafkaCode(err) != record.CodeUnknownTopicOrPartition {
+		t.Fatal(err)
+	}
+	if es, err := e.fs.ReadDir("/data"); err != nil || len(es) != 0 {
+		t.Fatal(es, err)
+	}
+	e.open()
+	if o := e.Offsets(); o.LogEnd != 0 {
+		t.Fatalf("%+v", o)
+	}
+}
+
+func TestAnotherTopicsDirectoryIsRefused(t *testing.T) {
+	e := newEnv(t, nil)
+	e.close()
+	c, _ := commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data"})
+	defer c.Close()
+	if _, err := Open(Config{FS: e.fs, Dir: "/data/t-0", TopicID: [16]byte{2}, Committer: c}); err == nil {
+		t.Fatal("opened another topic's partition")
+	}
+	if _, err := Open(Config{FS: e.fs, Dir: "/data/t-0", TopicID: [16]byte{1}, Committer: c}); err != nil {
+		t.Fatal(err)
+	}
+	e.open()
+}
+
+// TestWaiterIsNotLost appends and waits from both sides as fast as they can.
+func TestWaiterIsNotLost(t *testing.T) {
+	e := newEnv(t, func(e *env) { e.flush = commitlog.FlushOS })
+	const n = 2000
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			w := NewWaiter(1)
+			e.Notify(w, ReadUncommitted)
+			defer e.Forget(w)
+			for next := int64(0); next < n; {
+				res, err := e.Read(next, 1<<20, ReadUncommitted, true)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := offsets(t, res.Records); len(got) > 0 {
+					if got[0] != next {
+						t.Errorf("read %d at %d", got[0], next)
+						return
+					}
+					next = got[len(got)-1] + 1
+					continue
+				}
+				select {
+				case <-w.C():
+				case <-time.After(10 * time.Second):
+					t.Error("a wake-up was lost")
+					return
+				}
+			}
+		})
+	}
+	for range n {
+		e.append(batch(1, 10), Client)
+	}
+	wg.Wait()
+}
+
+func TestWaiterCountsBytes(t *testing.T) {
+	e := newEnv(t, nil)
+	b := batch(1, 100)
+	w := NewWaiter(3 * len(b))
+	e.Notify(w, ReadUncommitted)
+	for i := range 3 {
+		select {
+		case <-w.C():
+			t.Fatalf("woken after %d batches", i)
+		default:
+		}
+		e.durable(bytes.Clone(b), Client)
+	}
+	wait(t, w.c)
+}

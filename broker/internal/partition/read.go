@@ -1,0 +1,128 @@
+package partition
+
+import (
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// AbortedTxn is an aborted transaction that a read_committed reader must skip.
+type AbortedTxn struct {
+	ProducerID  int64
+	FirstOffset int64
+}
+
+// ReadResult is what a read found.
+type ReadResult struct {
+	Records       []byte // whole batches; empty when there is nothing below the limit
+	HighWatermark int64
+	LastStable    int64
+	LogStart      int64
+	// Aborted lists, for ReadCommitted, the aborted transactions that overlap
+	// Records, by first offset.
+	Aborted []AbortedTxn
+}
+
+// Read returns whole batches from the one that contains offset on, at most
+// maxBytes of them but, with minOne, at least one. It shows nothing at or above
+// the high watermark (ReadUncommitted) or the last stable offset (ReadCommitted).
+// The marks in the result are valid with an error too. Errors are *record.Error:
+// OFFSET_OUT_OF_RANGE below the log start or above the high watermark.
+func (p *Partition) Read(offset int64, maxBytes int, iso Isolation, minOne bool) (ReadResult, error) {
+	return p.ReadInto(nil, offset, maxBytes, iso, minOne)
+}
+
+// ReadInto is Read with a buffer to use for Records if it is large enough.
+func (p *Partition) ReadInto(buf []byte, offset int64, maxBytes int, iso Isolation, minOne bool) (ReadResult, error) {
+	res, limit, err := p.bounds(offset, iso)
+	if err != nil || offset >= limit {
+		return res, err
+	}
+	b, next, err := p.log.Read(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, MinOne: minOne, Buf: buf})
+	if err != nil {
+		return res, err
+	}
+	res.Records = b
+	if iso == ReadCommitted && len(b) > 0 {
+		res.Aborted = p.aborted(offset, next)
+	}
+	return res, nil
+}
+
+// Slice is Read for callers that let the kernel send the bytes: it returns where
+// they lie. The slice may end in a cut batch. Release it unless it is empty.
+func (p *Partition) Slice(offset int64, maxBytes int, iso Isolation, minOne bool) (commitlog.Slice, ReadResult, error) {
+	res, limit, err := p.bounds(offset, iso)
+	if err != nil || offset >= limit {
+		return commitlog.Slice{}, res, err
+	}
+	s, err := p.log.Slice(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, MinOne: minOne})
+	if err != nil {
+		return commitlog.Slice{}, res, err
+	}
+	if iso == ReadCommitted && s.Len > 0 {
+		// The end is not known without reading: more is named than needed, which
+		// a reader tolerates.
+		res.Aborted = p.aborted(offset, limit)
+	}
+	return s, res, nil
+}
+
+// bounds returns the marks and the offset below which iso may read.
+func (p *Partition) bounds(offset int64, iso Isolation) (ReadResult, int64, error) {
+	p.log.Lock()
+	defer p.log.Unlock()
+	res := ReadResult{HighWatermark: p.highWatermark, LastStable: p.lastStable, LogStart: p.log.Start()}
+	if err := p.log.Stopped(); err != nil {
+		return res, 0, err
+	}
+	if offset < res.LogStart || offset > res.HighWatermark {
+		return res, 0, record.Errorf(record.CodeOffsetOutOfRange, "offset %d lies outside the log, [%d, %d]", offset, res.LogStart, res.HighWatermark)
+	}
+	if iso == ReadCommitted {
+		return res, res.LastStable, nil
+	}
+	return res, res.HighWatermark, nil
+}
+
+func (p *Partition) aborted(from, to int64) []AbortedTxn {
+	p.log.Lock()
+	defer p.log.Unlock()
+	var out []AbortedTxn
+	for _, t := range p.log.Aborted(from, to) {
+		out = append(out, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.First})
+	}
+	return out
+}
+
+// OffsetForTime returns the first record below the high watermark whose timestamp
+// is at least ts. None: offset, timestamp and epoch are -1.
+func (p *Partition) OffsetForTime(ts int64) (offset, timestamp int64, epoch int32, err error) {
+	return found(p.log.OffsetForTime(ts, p.Offsets().HighWatermark))
+}
+
+// MaxTimestamp returns the record below the high watermark with the largest
+// timestamp, the first of them. An empty log: -1, -1, -1.
+func (p *Partition) MaxTimestamp() (offset, timestamp int64, epoch int32, err error) {
+	return found(p.log.MaxTimestamp(p.Offsets().HighWatermark))
+}
+
+func found(f commitlog.Found, ok bool, err error) (offset, timestamp int64, epoch int32, _ error) {
+	if !ok || err != nil {
+		return -1, -1, -1, err
+	}
+	return f.Offset, f.Timestamp, f.Epoch, nil
+}
+
+// OpenTxn returns whether the producer has a transaction open in this partition.
+func (p *Partition) OpenTxn(producerID int64) bool {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.OpenTxn(producerID) >= 0
+}
+
+// Producers describes the producers the partition remembers (DescribeProducers).
+func (p *Partition) Producers() []commitlog.ProducerInfo {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.Producers()
+}
