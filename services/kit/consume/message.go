@@ -25,6 +25,8 @@ type Message struct {
 	// Attempt counts deliveries to the handler in this process, from 1.
 	Attempt int
 
+	// committed are the functions of OnCommit, of the present attempt.
+	committed []func()
 	// lastAttempt is the span of the attempt before this one.
 	lastAttempt trace.SpanContext
 }
@@ -39,6 +41,11 @@ func newMessage(r *kgo.Record) *Message {
 	}
 	return m
 }
+
+// OnCommit runs f after the handler's transaction has committed; if it does not,
+// f is forgotten. It is for what must not be said of a change that is rolled back:
+// log lines, counters, wake-ups. f must not block.
+func (m *Message) OnCommit(f func()) { m.committed = append(m.committed, f) }
 
 // Subject is the header ce_subject: the id of what the event is about.
 func (m *Message) Subject() string { return Header(m.Record, "ce_subject") }

@@ -163,6 +163,7 @@ func (c *Consumer) decodeRecord(ctx context.Context, r *kgo.Record) (e events.Ev
 // false if the inbox had it already: then f did not run.
 func (c *Consumer) inTx(ctx context.Context, m *Message, f func(context.Context, pgx.Tx) error) (fresh bool, err error) {
 	r := m.Record
+	m.committed = nil
 	err = postgres.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
 		var err error
 		fresh, err = postgres.Receive(ctx, tx, postgres.InboxRow{
@@ -175,6 +176,9 @@ func (c *Consumer) inTx(ctx context.Context, m *Message, f func(context.Context,
 		return guarded(ctx, tx, f)
 	})
 	if err == nil && fresh {
+		for _, f := range m.committed {
+			f()
+		}
 		c.cfg.Committed()
 	}
 	return fresh, err

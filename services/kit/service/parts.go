@@ -1,0 +1,65 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/quokka-stream/quokka/outbox"
+	"github.com/quokka-stream/quokka/schemas"
+	"github.com/quokka-stream/quokka/services/kit/consume"
+	"github.com/quokka-stream/quokka/services/kit/postgres"
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
+)
+
+// OpenDatabase opens a service's database as configured.
+func (c Config) OpenDatabase(ctx context.Context, name string, tel *telemetry.Telemetry) (*pgxpool.Pool, error) {
+	return postgres.Open(ctx, c.PostgresURL, name, postgres.Options{
+		MaxConns: c.PostgresConns, Tracer: tel.Tracer, ApplicationName: "quokka-" + tel.Service,
+	})
+}
+
+// Consumer is the configuration of a consumer that reports through tel. Pool,
+// Decode and whatever else the service needs are for it to fill in.
+func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config, error) {
+	opts, err := tel.KafkaOpts()
+	return consume.Config{
+		Group: group, Brokers: c.KafkaBrokers, ClientOpts: opts,
+		Logger: tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
+		Untraced: []string{schemas.TopicLogs},
+	}, err
+}
+
+// Relay publishes the outbox of a service's database. It needs a connection of its
+// own.
+func (c Config) Relay(database string, tel *telemetry.Telemetry) (*outbox.Relay, error) {
+	settings, err := postgres.Settings(c.PostgresURL, database, postgres.Options{ApplicationName: "quokka-" + tel.Service + "-outbox"})
+	if err != nil {
+		return nil, err
+	}
+	return outbox.NewRelay(outbox.Config{
+		Postgres: settings.ConnConfig, Brokers: c.KafkaBrokers,
+		Tracer: tel.Tracer, Metrics: tel.Metrics, Logger: tel.Logger,
+	})
+}
+
+// Every is a part that does something now and then. Its failures are logged: the
+// next time may succeed.
+func Every(name string, interval time.Duration, logger *slog.Logger, do func(ctx context.Context) error) Part {
+	return Part{Name: name, Run: func(ctx context.Context) error {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				logger.WarnContext(ctx, name+" failed, trying again later", "error", err)
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}}
+}
