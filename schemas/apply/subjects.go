@@ -2,12 +2,11 @@ package apply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/quokka-stream/quokka/schemas"
-	"github.com/quokka-stream/quokka/schemas/codec"
 	"github.com/quokka-stream/quokka/schemas/events"
+	"github.com/quokka-stream/quokka/schemas/internal/refusal"
 	"github.com/quokka-stream/quokka/schemas/internal/rest"
 )
 
@@ -59,7 +58,7 @@ func (a *applier) applySchema(ctx context.Context, topic schemas.Topic, name str
 	}
 	got, err := a.registry.Register(ctx, subject, own.String())
 	if rest.IsConflict(err) {
-		a.differ("subject "+subject, "%s", a.refused(ctx, subject, own, err))
+		a.differ("subject "+subject, "refuses the schema of this program as incompatible: %s", refusal.Explain(ctx, a.registry, subject, own, err))
 		return nil
 	}
 	if err != nil {
@@ -67,22 +66,4 @@ func (a *applier) applySchema(ctx context.Context, topic schemas.Topic, name str
 	}
 	a.log.InfoContext(ctx, "schema registered", "subject", subject, "schema", name, "id", got.ID)
 	return nil
-}
-
-// refused says why a schema was refused: the first difference to the latest
-// version, and the registry's own words.
-func (a *applier) refused(ctx context.Context, subject string, own *codec.Schema, err error) string {
-	var e *rest.Error
-	errors.As(err, &e)
-	latest, verr := a.registry.Version(ctx, subject, 0)
-	if verr != nil {
-		return "the registry refuses the schema: " + e.Message
-	}
-	text := fmt.Sprintf("the registry refuses the schema after version %d", latest.Version)
-	if theirs, perr := codec.Parse(latest.Text); perr == nil {
-		if d, differs := codec.Diff(own, theirs); differs {
-			text += fmt.Sprintf(", at field %q this program has %s", d.Path, d.Detail)
-		}
-	}
-	return text + ": " + e.Message
 }

@@ -58,6 +58,12 @@ type ResolveError struct {
 	Detail string
 }
 
-func (e *ResolveError) Error() string {
-	return fmt.Sprintf("avro: %s: written as %s, read as %s: %s", e.Path, e.Writer, e.Reader, e.Detail)
+func (e *ResolveError) Error() string { return "avro: " + e.Path + ": " + e.Reason() }
+
+// Reason is the error without the path.
+func (e *ResolveError) Reason() string {
+	if e.Writer == e.Reader || e.Writer == "" || e.Reader == "" {
+		return e.Detail
+	}
+	return fmt.Sprintf("written as %s, read as %s: %s", e.Writer, e.Reader, e.Detail)
 }

@@ -11,7 +11,7 @@ import (
 
 func benchSerde(b *testing.B) *serde.Serde {
 	reg := fakeregistry.New(b)
-	apply(reg, schemas.Orders)
+	registerAll(reg, schemas.Orders)
 	s, err := serde.New(reg.URL)
 	if err != nil {
 		b.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/quokka-stream/quokka/schemas/internal/refusal"
 	"github.com/quokka-stream/quokka/schemas/internal/rest"
 )
 
@@ -102,25 +103,15 @@ func (e *DecodeError) Unwrap() error { return e.Err }
 type IncompatibleError struct {
 	// Subject is where it was refused.
 	Subject string
+	// Version is the version that it is not compatible with; Field the path to
+	// what does not fit, Detail why. Zero where unknown.
+	Version       int
+	Field, Detail string
 	// Messages are the registry's reasons.
 	Messages []string
 }
 
 func (e *IncompatibleError) Error() string {
-	return fmt.Sprintf("subject %s refuses the schema as incompatible: %s", e.Subject, strings.Join(e.Messages, "; "))
-}
-
-// refusal splits the registry's message into its reasons: Confluent's is one
-// sentence with a list of {…} in it.
-func refusal(message string) []string {
-	_, details, ok := strings.Cut(message, "details: [")
-	if !ok {
-		return []string{message}
-	}
-	details = strings.TrimSuffix(strings.TrimSpace(details), "]")
-	var out []string
-	for part := range strings.SplitSeq(details, "}, {") {
-		out = append(out, strings.Trim(part, "{}"))
-	}
-	return out
+	r := refusal.Reason{Messages: e.Messages, Version: e.Version, Field: e.Field, Detail: e.Detail}
+	return fmt.Sprintf("subject %s refuses the schema as incompatible: %s", e.Subject, r)
 }

@@ -20,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Cleanup(s.Close)
 	for _, topic := range schemas.Topics() {
-		apply(reg, topic)
+		registerAll(reg, topic)
 	}
 	value, err := s.Encode(f.Context(), schemas.TopicOrders, placed())
 	if err != nil {

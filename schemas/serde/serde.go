@@ -27,6 +27,7 @@ import (
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/codec"
 	"github.com/quokka-stream/quokka/schemas/events"
+	"github.com/quokka-stream/quokka/schemas/internal/refusal"
 	"github.com/quokka-stream/quokka/schemas/internal/rest"
 )
 
@@ -174,9 +175,8 @@ func (s *Serde) Register(ctx context.Context, subject, schema string) (int, erro
 	}
 	got, err := s.client.Register(ctx, subject, parsed.String())
 	if rest.IsConflict(err) {
-		var e *rest.Error
-		errors.As(err, &e)
-		return 0, &IncompatibleError{Subject: subject, Messages: refusal(e.Message)}
+		r := refusal.Explain(ctx, s.client, subject, parsed, err)
+		return 0, &IncompatibleError{Subject: subject, Version: r.Version, Field: r.Field, Detail: r.Detail, Messages: r.Messages}
 	}
 	if err != nil {
 		return 0, err
@@ -256,7 +256,7 @@ func (s *Serde) mismatch(ctx context.Context, id int, name string, cause error) 
 	var re *codec.ResolveError
 	if errors.As(cause, &re) {
 		e.Field = re.Path
-		e.Err = fmt.Errorf("written as %s, read as %s: %s", re.Writer, re.Reader, re.Detail)
+		e.Err = errors.New(re.Reason())
 	}
 	if where, err := s.client.Where(ctx, id); err == nil && len(where) > 0 {
 		e.Subject, e.Version = where[0].Subject, where[0].Version

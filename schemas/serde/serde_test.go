@@ -47,8 +47,8 @@ func start(t *testing.T, opts ...serde.Option) (*fakeregistry.Server, *serde.Ser
 	return reg, s
 }
 
-// apply registers the program's schemas of a topic.
-func apply(reg *fakeregistry.Server, topic schemas.Topic) {
+// registerAll registers the program's schemas of a topic.
+func registerAll(reg *fakeregistry.Server, topic schemas.Topic) {
 	for _, name := range topic.Schemas {
 		schema, _ := events.Schema(name)
 		reg.Add(topic.Subject(name), "AVRO", schema.String())
@@ -58,8 +58,8 @@ func apply(reg *fakeregistry.Server, topic schemas.Topic) {
 func TestRoundTrip(t *testing.T) {
 	reg, s := start(t)
 	ctx := t.Context()
-	apply(reg, schemas.Orders)
-	apply(reg, schemas.Logs)
+	registerAll(reg, schemas.Orders)
+	registerAll(reg, schemas.Logs)
 	if err := s.Check(ctx, schemas.Orders); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestCheck(t *testing.T) {
 		if err := s.Check(t.Context(), schemas.Orders); err == nil {
 			t.Fatal("no error")
 		}
-		apply(reg, schemas.Orders)
+		registerAll(reg, schemas.Orders)
 		if err := s.Check(t.Context(), schemas.Orders); err != nil {
 			t.Errorf("a failed check is remembered: %v", err)
 		}
@@ -176,7 +176,7 @@ func TestCheck(t *testing.T) {
 
 func TestEncodeRefuses(t *testing.T) {
 	reg, s := start(t)
-	apply(reg, schemas.Orders)
+	registerAll(reg, schemas.Orders)
 	bad := placed()
 	bad.Lines[0].Quantity = -1
 	_, err := s.Encode(t.Context(), schemas.TopicOrders, bad)
@@ -270,7 +270,7 @@ func TestEvolution(t *testing.T) {
 func TestDecodeErrors(t *testing.T) {
 	reg, s := start(t)
 	ctx := t.Context()
-	apply(reg, schemas.Orders)
+	registerAll(reg, schemas.Orders)
 	good, err := s.Encode(ctx, schemas.TopicOrders, placed())
 	if err != nil {
 		t.Fatal(err)
@@ -375,7 +375,7 @@ func TestOneRequestPerColdID(t *testing.T) {
 	reg, s := start(t)
 	own, _ := events.Schema(placed().AvroName())
 	b := encode(t, reg, s, "subject", own, placed())
-	apply(reg, schemas.Orders)
+	registerAll(reg, schemas.Orders)
 	release := make(chan struct{})
 	reg.SetFault(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
 	var wg sync.WaitGroup
@@ -427,7 +427,7 @@ func TestRegister(t *testing.T) {
 	reg, s := start(t)
 	reg.Refuse = func(subject, schema string) string {
 		if strings.Contains(schema, "bad") {
-			return `Schema being registered is incompatible with an earlier schema for subject "x", details: [{errorType:'READER_FIELD_MISSING_DEFAULT_VALUE', description:'d', additionalInfo:'bad'}, {oldSchemaVersion: 1}]`
+			return `Schema being registered is incompatible with an earlier schema for subject "x", details: [{errorType:'READER_FIELD_MISSING_DEFAULT_VALUE', description:'d', additionalInfo:'bad'}, {oldSchemaVersion: 1}, {oldSchema: '{"fields":[{}, {}]}'}, {validateFields: 'false'}]`
 		}
 		return ""
 	}
@@ -462,7 +462,7 @@ func TestRegister(t *testing.T) {
 	}
 	_, err = s.Register(t.Context(), "x", `{"type":"fixed","name":"bad","size":1}`)
 	var ie *serde.IncompatibleError
-	if !errors.As(err, &ie) || ie.Subject != "x" || len(ie.Messages) != 2 || !strings.HasPrefix(ie.Messages[0], "errorType:'READER_FIELD") {
+	if !errors.As(err, &ie) || ie.Subject != "x" || ie.Version != 1 || len(ie.Messages) != 1 || !strings.HasPrefix(ie.Messages[0], "errorType:'READER_FIELD") {
 		t.Errorf("refusal: %#v", err)
 	}
 	if _, err := s.Register(t.Context(), "x", `{"type":"record"}`); err == nil || !strings.Contains(err.Error(), "subject x") {
@@ -532,7 +532,7 @@ func TestUnavailable(t *testing.T) {
 	}
 	t.Run("recovers", func(t *testing.T) {
 		reg, s := start(t)
-		apply(reg, schemas.Orders)
+		registerAll(reg, schemas.Orders)
 		n := 0
 		reg.SetFault(func(w http.ResponseWriter, _ *http.Request) bool {
 			n++
@@ -559,7 +559,7 @@ func TestUnavailable(t *testing.T) {
 	})
 	t.Run("the next address", func(t *testing.T) {
 		reg := fakeregistry.New(t)
-		apply(reg, schemas.Orders)
+		registerAll(reg, schemas.Orders)
 		s, err := serde.New("http://127.0.0.1:1, "+reg.URL+"/", serde.WithRetries(2, time.Millisecond))
 		if err != nil {
 			t.Fatal(err)
