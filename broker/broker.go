@@ -246,11 +246,11 @@ func (b *Broker) Close() error {
 func (b *Broker) close(ctx context.Context) error {
 	b.closeOnce.Do(func() {
 		var errs []error
-		if b.listener != nil {
-			_ = b.listener.Close() // the server may have closed it already, or never got it
-		}
 		if b.server != nil {
 			b.server.Close(ctx)
+		}
+		if b.listener != nil {
+			_ = b.listener.Close() // closed already where Serve was called
 		}
 		if b.groups != nil {
 			b.groups.Close()

@@ -42,6 +42,16 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 		}
 		c.ClientName, c.ClientVer = kreq.ClientSoftwareName, kreq.ClientSoftwareVersion
 	}
+	if req.Version >= 5 {
+		switch known := kreq.ClusterID != nil; {
+		case known != (kreq.NodeID >= 0):
+			resp.ErrorCode = errcode.InvalidRequest
+			return respond(&req, resp), nil
+		case known && (*kreq.ClusterID != c.img.ClusterID || kreq.NodeID != h.cfg.NodeID):
+			resp.ErrorCode = errcode.RebootstrapRequired
+			return respond(&req, resp), nil
+		}
+	}
 	Advertised(func(key, min, max int16) {
 		resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MinVersion: min, MaxVersion: max})
 	})

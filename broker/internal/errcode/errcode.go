@@ -94,4 +94,5 @@ const (
 	FetchSessionTopicIDError           int16 = 106
 	UnknownSubscriptionID              int16 = 117
 	TransactionAbortable               int16 = 120
+	RebootstrapRequired                int16 = 129
 )

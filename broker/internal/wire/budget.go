@@ -55,12 +55,3 @@ func (b *Budget) release(n int64) {
 	b.wait = make(chan struct{})
 	b.mu.Unlock()
 }
-
-// worstFactor bounds what kmsg allocates per byte of a request: the size of its
-// largest array element over the least bytes such an element takes on the wire.
-const worstFactor = 120
-
-// charge bounds what decoding a request may allocate.
-func charge(req *Request) (int64, error) {
-	return int64(len(req.Body))*worstFactor + 1024, nil
-}

@@ -1,0 +1,141 @@
+package wire
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fill sets every field that kmsg may encode to something random.
+func fill(rng *rand.Rand, v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if rng.IntN(3) > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(rng, v.Elem(), depth)
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[kmsg.Tags]() {
+			if rng.IntN(4) == 0 {
+				tags := v.Addr().Interface().(*kmsg.Tags)
+				for range rng.IntN(3) {
+					tags.Set(100+rng.Uint32N(100), []byte("unknown"))
+				}
+			}
+			return
+		}
+		for i := range v.NumField() {
+			if f := v.Field(i); f.CanSet() && v.Type().Field(i).Name != "Version" {
+				fill(rng, f, depth)
+			}
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes([]byte("some bytes")[:rng.IntN(10)])
+			return
+		}
+		n := rng.IntN(4)
+		if n == 0 && rng.IntN(2) == 0 {
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		for i := range n {
+			fill(rng, v.Index(i), depth+1)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			v.Index(i).SetUint(rng.Uint64N(256))
+		}
+	case reflect.String:
+		v.SetString("a string"[:rng.IntN(8)])
+	case reflect.Bool:
+		v.SetBool(rng.IntN(2) == 0)
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(rng.IntN(200) - 100))
+	case reflect.Float64:
+		v.SetFloat(rng.Float64())
+	}
+}
+
+func randomRequest(rng *rand.Rand, key, version int16) kmsg.Request {
+	req := kmsg.RequestForKey(key)
+	fill(rng, reflect.ValueOf(req).Elem(), 0)
+	req.SetVersion(version)
+	return req
+}
+
+// TestShapes: the walk of every request that kmsg can make ends exactly at its
+// end, for every key with a shape and every version.
+func TestShapes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for key := range shapes {
+		for version := int16(0); version <= kmsg.RequestForKey(key).MaxVersion(); version++ {
+			if key == 2 && version == 0 || key == 8 && version < 2 {
+				continue // fields of versions that are not answered are not in the shapes
+			}
+			for range 50 {
+				body := randomRequest(rng, key, version).AppendTo(nil)
+				w := walker{r: NewReader(body), version: version, flexible: Flexible(key, version)}
+				w.structure(compiled[key])
+				if w.flexible {
+					w.section()
+				}
+				if !w.r.Ok() || w.r.Len() != 0 {
+					t.Fatalf("key %d (%s) version %d: ok %v, %d of %d bytes left", key, kmsg.NameForKey(key), version, w.r.Ok(), w.r.Len(), len(body))
+				}
+			}
+		}
+	}
+}
+
+// TestElementBytes: no structure in an array of a request is larger than what is
+// charged for it, with the slice headers that decoding may round up.
+func TestElementBytes(t *testing.T) {
+	var check func(typ reflect.Type)
+	check = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer:
+			check(typ.Elem())
+		case reflect.Slice:
+			if size := typ.Elem().Size(); size+size/4 > elementBytes {
+				t.Errorf("an element of type %s takes %d bytes, charged are %d", typ.Elem(), size, elementBytes)
+			}
+			check(typ.Elem())
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				check(typ.Field(i).Type)
+			}
+		}
+	}
+	for key := range shapes {
+		check(reflect.TypeOf(kmsg.RequestForKey(key)).Elem())
+	}
+}
+
+// FuzzCharge: what the walk accepts, kmsg decodes; whatever it is, neither panics.
+func FuzzCharge(f *testing.F) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for key := range shapes {
+		version := kmsg.RequestForKey(key).MaxVersion()
+		f.Add(key, version, randomRequest(rng, key, version).AppendTo(nil))
+		f.Add(key, int16(0), randomRequest(rng, key, 0).AppendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
+		if _, ok := shapes[key]; !ok {
+			return
+		}
+		req := kmsg.RequestForKey(key)
+		if version < 0 || version > req.MaxVersion() || key == 2 && version == 0 || key == 8 && version < 2 {
+			return
+		}
+		req.SetVersion(version)
+		if _, err := charge(&Request{Key: key, Version: version, Body: body}); err != nil {
+			return
+		}
+		if err := req.ReadFrom(body); err != nil {
+			t.Fatalf("key %d version %d: the walk accepts what kmsg refuses: %v", key, version, err)
+		}
+	})
+}
