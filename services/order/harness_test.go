@@ -1,0 +1,159 @@
+package order_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/quokka-stream/quokka/schemas"
+	"github.com/quokka-stream/quokka/schemas/events"
+	"github.com/quokka-stream/quokka/services/internal/kittest"
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
+	"github.com/quokka-stream/quokka/services/order"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// harness is an order service on a platform of its own.
+type harness struct {
+	t        *testing.T
+	platform *kittest.Platform
+	cfg      order.Config
+	*kittest.Running
+	db     *pgx.Conn
+	client *kgo.Client
+}
+
+func start(t *testing.T) *harness {
+	t.Helper()
+	h := &harness{t: t, platform: kittest.NewPlatform(t)}
+	h.cfg = order.Config{Config: h.platform.Config}
+	h.cfg.PostgresURL, h.cfg.Database = kittest.Database(t)
+	h.run(telemetry.Config{})
+	cc, err := pgx.ParseConfig(h.cfg.PostgresURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cc.Database = h.cfg.Database
+	if h.db, err = pgx.ConnectConfig(t.Context(), cc); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.db.Close(context.Background()) })
+	h.client = kittest.Client(t, h.cfg.KafkaBrokers)
+	return h
+}
+
+// run starts the service, again after a Stop.
+func (h *harness) run(cfg telemetry.Config) {
+	h.t.Helper()
+	h.cfg.Listener = kittest.Listener(h.t)
+	cfg.Service = order.Name
+	s, err := order.New(h.t.Context(), h.cfg, kittest.Telemetry(h.t, cfg))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.Running = kittest.Run(h.t, s)
+}
+
+type orderBody struct {
+	OrderID    string `json:"order_id"`
+	CustomerID string `json:"customer_id"`
+	Status     string `json:"status"`
+	Version    int    `json:"version"`
+	Reason     string `json:"reason"`
+	Lines      []order.Line
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
+}
+
+func (h *harness) customer() string {
+	h.t.Helper()
+	a := h.Do("POST", "/customers", map[string]string{"name": "Ada", "email": "ada@example.org"})
+	if a.Status != 201 {
+		h.t.Fatalf("POST /customers: %d %s", a.Status, a.Body)
+	}
+	var c order.Customer
+	a.Into(h.t, &c)
+	return c.CustomerID.String()
+}
+
+// placement is the body of POST /orders.
+func placement(customer string, lines ...order.Line) map[string]any {
+	if len(lines) == 0 {
+		lines = []order.Line{{SKU: "apple", Quantity: 2}}
+	}
+	return map[string]any{"customer_id": customer, "lines": lines}
+}
+
+func (h *harness) place(customer string, headers ...string) orderBody {
+	h.t.Helper()
+	a := h.Do("POST", "/orders", placement(customer), headers...)
+	if a.Status != 202 {
+		h.t.Fatalf("POST /orders: %d %s", a.Status, a.Body)
+	}
+	var o orderBody
+	a.Into(h.t, &o)
+	return o
+}
+
+func (h *harness) get(id string) orderBody {
+	h.t.Helper()
+	a := h.Do("GET", "/orders/"+id, nil)
+	if a.Status != 200 {
+		h.t.Fatalf("GET /orders/%s: %d %s", id, a.Status, a.Body)
+	}
+	var o orderBody
+	a.Into(h.t, &o)
+	return o
+}
+
+// inventory sends an event as the inventory service does; id is its ce_id.
+func (h *harness) inventory(id, customer string, e events.Event) {
+	h.t.Helper()
+	value, err := h.platform.Serde.Encode(h.t.Context(), schemas.TopicInventory, e)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r := &kgo.Record{Topic: schemas.TopicInventory, Key: []byte(customer), Value: value, Headers: []kgo.RecordHeader{
+		{Key: "ce_id", Value: []byte(id)}, {Key: "ce_type", Value: []byte(e.AvroName())},
+	}}
+	if err := h.client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *harness) reserve(o orderBody) {
+	h.inventory(uuid.NewString(), o.CustomerID, reserved(o))
+}
+
+func reserved(o orderBody) *events.StockReserved {
+	return &events.StockReserved{OrderID: o.OrderID, CustomerID: o.CustomerID, OccurredAt: time.Now(), Lines: []events.StockLine{{SKU: "apple", Quantity: 2}}}
+}
+
+// published returns the events on orders.v1, per customer in the order of the topic.
+func (h *harness) published() map[string][]events.Event {
+	h.t.Helper()
+	out := map[string][]events.Event{}
+	for _, r := range kittest.ReadAll(h.t, h.cfg.KafkaBrokers, schemas.TopicOrders) {
+		e, err := h.platform.Serde.Decode(h.t.Context(), r.Value)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		out[string(r.Key)] = append(out[string(r.Key)], e)
+	}
+	return out
+}
+
+func (h *harness) count(query string, args ...any) int {
+	h.t.Helper()
+	var n int
+	if err := h.db.QueryRow(h.t.Context(), query, args...).Scan(&n); err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
