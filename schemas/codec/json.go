@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -206,14 +207,20 @@ func javaNumber(text string) string {
 		return text
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
+	switch {
+	case math.IsInf(f, 1):
+		return `"Infinity"`
+	case math.IsInf(f, -1):
+		return `"-Infinity"`
+	case err != nil:
 		return text
 	}
 	return javaDouble(f)
 }
 
-// javaDouble formats as Java's Double.toString does: plain between 1e-3 and
-// 1e7, otherwise in scientific notation with at least one fraction digit.
+// javaDouble formats as Java's Double.toString does since JDK 19: the shortest
+// digits that tell the number from its neighbours, plain between 1e-3 and 1e7,
+// otherwise in scientific notation with at least one fraction digit.
 func javaDouble(f float64) string {
 	if abs := max(f, -f); f == 0 || (abs >= 1e-3 && abs < 1e7) {
 		s := strconv.FormatFloat(f, 'f', -1, 64)
