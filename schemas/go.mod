@@ -36,6 +36,4 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace (
-	github.com/quokka-stream/quokka/broker => ../broker
-)
+replace github.com/quokka-stream/quokka/broker => ../broker
