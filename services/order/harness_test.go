@@ -1,13 +1,11 @@
 package order_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/quokka-stream/quokka/schemas"
@@ -25,8 +23,7 @@ type harness struct {
 	platform *kittest.Platform
 	cfg      order.Config
 	*kittest.Running
-	db     *pgx.Conn
-	client *kgo.Client
+	db *pgx.Conn
 }
 
 func start(t *testing.T) *harness {
@@ -35,16 +32,7 @@ func start(t *testing.T) *harness {
 	h.cfg = order.Config{Config: h.platform.Config}
 	h.cfg.PostgresURL, h.cfg.Database = kittest.Database(t)
 	h.run(telemetry.Config{})
-	cc, err := pgx.ParseConfig(h.cfg.PostgresURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cc.Database = h.cfg.Database
-	if h.db, err = pgx.ConnectConfig(t.Context(), cc); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = h.db.Close(context.Background()) })
-	h.client = kittest.Client(t, h.cfg.KafkaBrokers)
+	h.db = kittest.Connect(t, h.cfg.PostgresURL, h.cfg.Database)
 	return h
 }
 
@@ -115,16 +103,7 @@ func (h *harness) get(id string) orderBody {
 // inventory sends an event as the inventory service does; id is its ce_id.
 func (h *harness) inventory(id, customer string, e events.Event) {
 	h.t.Helper()
-	value, err := h.platform.Serde.Encode(h.t.Context(), schemas.TopicInventory, e)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	r := &kgo.Record{Topic: schemas.TopicInventory, Key: []byte(customer), Value: value, Headers: []kgo.RecordHeader{
-		{Key: "ce_id", Value: []byte(id)}, {Key: "ce_type", Value: []byte(e.AvroName())},
-	}}
-	if err := h.client.ProduceSync(h.t.Context(), r).FirstErr(); err != nil {
-		h.t.Fatal(err)
-	}
+	h.platform.Emit(h.t, schemas.TopicInventory, customer, id, e)
 }
 
 func (h *harness) reserve(o orderBody) {
@@ -138,15 +117,7 @@ func reserved(o orderBody) *events.StockReserved {
 // published returns the events on orders.v1, per customer in the order of the topic.
 func (h *harness) published() map[string][]events.Event {
 	h.t.Helper()
-	out := map[string][]events.Event{}
-	for _, r := range kittest.ReadAll(h.t, h.cfg.KafkaBrokers, schemas.TopicOrders) {
-		e, err := h.platform.Serde.Decode(h.t.Context(), r.Value)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		out[string(r.Key)] = append(out[string(r.Key)], e)
-	}
-	return out
+	return h.platform.Read(h.t, schemas.TopicOrders)
 }
 
 func (h *harness) count(query string, args ...any) int {

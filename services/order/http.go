@@ -220,9 +220,7 @@ func parseFilter(r *http.Request) (f filter, err error) {
 		}
 	}
 	if len(wrong) > 0 {
-		p := service.Invalid("invalid_query", wrong...)
-		p.Status, p.Title = http.StatusBadRequest, http.StatusText(http.StatusBadRequest)
-		return f, p
+		return f, service.InvalidQuery(wrong...)
 	}
 	return f, nil
 }

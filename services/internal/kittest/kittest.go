@@ -79,7 +79,9 @@ func Client(t testing.TB, brokers []string, opts ...kgo.Opt) *kgo.Client {
 }
 
 // Unique makes a name for a topic or group that no other test has.
-func Unique(base string) string { return base + "." + strings.ReplaceAll(uuid.NewString()[:13], "-", "") }
+func Unique(base string) string {
+	return base + "." + strings.ReplaceAll(uuid.NewString()[:13], "-", "")
+}
 
 // CreateTopics creates topics with this many partitions.
 func CreateTopics(t testing.TB, client *kgo.Client, partitions int32, topics ...string) {

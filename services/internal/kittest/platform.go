@@ -13,10 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/quokka-stream/quokka/broker/brokertest"
 	"github.com/quokka-stream/quokka/schemas/apply"
+	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/schemas/registry"
 	"github.com/quokka-stream/quokka/schemas/serde"
+	"github.com/quokka-stream/quokka/services/kit/event"
 	"github.com/quokka-stream/quokka/services/kit/service"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
@@ -28,6 +33,8 @@ type Platform struct {
 	Config service.Config
 	// Serde encodes and decodes events.
 	Serde *serde.Serde
+
+	client *kgo.Client
 }
 
 // NewPlatform starts a platform. The broker is always an embedded one: services
@@ -56,6 +63,59 @@ func NewPlatform(t testing.TB) *Platform {
 	}
 	t.Cleanup(codec.Close)
 	return &Platform{Config: service.Config{KafkaBrokers: brokers, RegistryURL: url, PostgresConns: 12}, Serde: codec}
+}
+
+// Emit produces an event as another service does; id is its ce_id.
+func (p *Platform) Emit(t testing.TB, topic, key, id string, e events.Event) {
+	t.Helper()
+	value, err := p.Serde.Encode(t.Context(), topic, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Produce(t, &kgo.Record{Topic: topic, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{
+		{Key: event.HeaderID, Value: []byte(id)}, {Key: event.HeaderType, Value: []byte(e.AvroName())},
+	}})
+}
+
+// Produce writes records.
+func (p *Platform) Produce(t testing.TB, records ...*kgo.Record) {
+	t.Helper()
+	if p.client == nil {
+		p.client = Client(t, p.Config.KafkaBrokers)
+	}
+	if err := p.client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Read returns the events that a topic holds, per key in the order of the topic.
+func (p *Platform) Read(t testing.TB, topic string) map[string][]events.Event {
+	t.Helper()
+	out := map[string][]events.Event{}
+	for _, r := range ReadAll(t, p.Config.KafkaBrokers, topic) {
+		e, err := p.Serde.Decode(t.Context(), r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[string(r.Key)] = append(out[string(r.Key)], e)
+	}
+	return out
+}
+
+// Connect connects to a database with the server's own login.
+func Connect(t testing.TB, serverURL, name string) *pgx.Conn {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(serverURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Database = name
+	conn, err := pgx.ConnectConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
 }
 
 // Listener listens on a free port.

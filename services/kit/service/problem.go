@@ -55,6 +55,13 @@ func Invalid(code string, fields ...FieldError) *Problem {
 	return p
 }
 
+// InvalidQuery is the problem of query parameters that are not allowed: 400.
+func InvalidQuery(fields ...FieldError) *Problem {
+	p := Invalid("invalid_query", fields...)
+	p.Status, p.Title = http.StatusBadRequest, http.StatusText(http.StatusBadRequest)
+	return p
+}
+
 // WithHeader adds a response header.
 func (p *Problem) WithHeader(key, value string) *Problem {
 	if p.header == nil {
