@@ -93,7 +93,7 @@ func (l *Log) place(e *staged) {
 		e.roll = true
 		*t = tail{base: i.BaseOffset, first: -1}
 	}
-	if full || l.sinceMark >= markInterval {
+	if full || l.sinceMark >= l.opts.Committer.cfg.MarkBytes {
 		e.mark = &mark{offset: i.BaseOffset, base: t.base, pos: t.size, producers: l.producers.encode()}
 		l.sinceMark = 0
 	}

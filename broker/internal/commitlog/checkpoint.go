@@ -231,8 +231,14 @@ func (l *Log) saveDerived(v *view, complete bool) error {
 	if err := flushIndex(l.opts.FS, s.times.name, v.times.mem, v.times.flushed); err != nil {
 		return err
 	}
-	if len(txns) > flushed {
-		if err := flushIndex(l.opts.FS, fileName(s.dir, s.base, txnIndexSuffix), encodeTxns(txns), flushed*txnEntrySize); err != nil {
+	name := fileName(s.dir, s.base, txnIndexSuffix)
+	switch {
+	case len(txns) > flushed, complete && len(txns) > 0:
+		if err := flushIndex(l.opts.FS, name, encodeTxns(txns), flushed*txnEntrySize); err != nil {
+			return err
+		}
+	case complete: // one may be there from before a crash
+		if err := l.opts.FS.Remove(name); err != nil && !errors.Is(err, fsys.ErrNotExist) {
 			return err
 		}
 	}

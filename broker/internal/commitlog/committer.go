@@ -36,6 +36,10 @@ type CommitterConfig struct {
 	// SyncBytes is how many bytes a log may have unsynced before it is synced early
 	// under FlushInterval and FlushOS; 0 = 128 MiB.
 	SyncBytes int64
+	// MarkBytes is how many bytes of a log lie between two places from which a
+	// restart may begin to read; 0 = 32 MiB. A restart after a crash reads at most
+	// about twice this of each log.
+	MarkBytes int64
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
 }
@@ -88,6 +92,12 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	}
 	if cfg.SyncBytes <= 0 {
 		cfg.SyncBytes = 128 << 20
+	}
+	if cfg.MarkBytes <= 0 {
+		cfg.MarkBytes = 32 << 20
+	}
+	if err := makeDir(cfg.FS, cfg.Dir); err != nil {
+		return nil, err
 	}
 	c := &Committer{cfg: cfg, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1)}
 	c.wake.L = &c.mu

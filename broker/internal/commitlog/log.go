@@ -105,10 +105,6 @@ type mark struct {
 	producers []byte
 }
 
-// markInterval is how many bytes lie between two marks: what a restart after a
-// crash has to read again of each log, at most about twice this.
-const markInterval = 32 << 20
-
 // placeCache remembers where recent reads ended: a reader that goes on from there
 // needs no index.
 //

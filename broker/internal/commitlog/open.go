@@ -37,17 +37,33 @@ func Open(opts Options) (*Log, error) {
 // openDir makes the directory, or checks that it is this topic's.
 func (l *Log) openDir() error {
 	fs, dir := l.opts.FS, l.opts.Dir
-	if _, err := fs.Stat(dir); errors.Is(err, fsys.ErrNotExist) {
-		if err := fs.MkdirAll(dir); err != nil {
-			return err
-		}
-		if err := fs.SyncDir(filepath.Dir(dir)); err != nil {
-			return err
-		}
-	} else if err != nil {
+	if err := makeDir(fs, dir); err != nil {
 		return err
 	}
-	return checkIdentity(fs, dir, l.opts.ID)
+	if err := checkIdentity(fs, dir, l.opts.ID); err != nil {
+		return err
+	}
+	// A process that was killed may have left names that only its page cache knows;
+	// what is shown from them must stay.
+	return fs.SyncDir(dir)
+}
+
+// makeDir makes a directory and missing parents, durably.
+func makeDir(fs fsys.FS, dir string) error {
+	_, err := fs.Stat(dir)
+	if err == nil || !errors.Is(err, fsys.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	return fs.SyncDir(parent)
 }
 
 // inventory is what the directory holds.

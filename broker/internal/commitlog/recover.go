@@ -490,7 +490,7 @@ func (s *scan) want(n int) error {
 	if s.n-s.at >= n || int64(s.n-s.at) >= s.size-s.pos {
 		return nil
 	}
-	if need := max(n, scanChunk); cap(s.buf) < need {
+	if need := max(n, int(min(scanChunk, s.size-s.pos))); cap(s.buf) < need {
 		grown := make([]byte, need)
 		copy(grown, s.buf[s.at:s.n])
 		s.buf, s.n, s.at = grown, s.n-s.at, 0

@@ -1,11 +1,19 @@
 package commitlog
 
 // SetStart raises the log start offset, durably, and removes the segments that lie
-// below it. It takes the lock itself. offset must not be above what is durable.
+// below it. It takes the lock itself. offset must not be above what is written.
 func (l *Log) SetStart(offset int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.Lock()
+	if offset > l.durable && l.stopped == nil {
+		// A start above the end of the log would be damage to the next recovery.
+		l.Unlock()
+		if err := l.Sync(); err != nil {
+			return err
+		}
+		l.Lock()
+	}
 	if l.stopped != nil {
 		defer l.Unlock()
 		return l.stopped

@@ -25,6 +25,43 @@ func (m *Mem) Crash(seed uint64) *Mem {
 	return out
 }
 
+// Kill returns a file system as a kill of the process at this moment leaves it:
+// everything written is there, synced or not.
+func (m *Mem) Kill() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := NewMem()
+	out.root = kill(m.root, map[*inode]*inode{})
+	out.used, out.capacity = m.used, m.capacity
+	return out
+}
+
+// kill copies an inode with what it has and has not synced.
+func kill(n *inode, done map[*inode]*inode) *inode {
+	if got := done[n]; got != nil {
+		return got
+	}
+	c := &inode{dir: n.dir, data: slices.Clone(n.data), durable: slices.Clone(n.durable), dirty: maps.Clone(n.dirty)}
+	done[n] = c
+	if !n.dir {
+		return c
+	}
+	c.names, c.durableNames = map[string]*inode{}, map[string]*inode{}
+	for name, child := range n.names {
+		c.names[name] = kill(child, done)
+	}
+	for name, child := range n.durableNames {
+		c.durableNames[name] = kill(child, done)
+	}
+	for _, ch := range n.changes {
+		if ch.node != nil {
+			ch.node = kill(ch.node, done)
+		}
+		c.changes = append(c.changes, ch)
+	}
+	return c
+}
+
 type crash struct {
 	rng  *rand.Rand
 	keep float64

@@ -184,6 +184,7 @@ func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
 	}
 	p.log.Lock()
 	defer p.log.Unlock()
+	p.setLastStable()
 	p.wakeAll()
 	return p.log.Start(), nil
 }

@@ -118,10 +118,7 @@ func (p *Partition) advance() {
 	}
 	before, stable := p.highWatermark, p.lastStable
 	p.highWatermark = p.log.Settled()
-	p.lastStable = p.highWatermark
-	if first := p.log.FirstUnstable(p.highWatermark); first >= 0 {
-		p.lastStable = min(p.lastStable, first)
-	}
+	p.setLastStable()
 	bytes, n := 0, 0
 	for n < len(p.pending) && p.pending[n].last < p.highWatermark {
 		p.pending[n].move(stateDone, nil)
@@ -131,6 +128,15 @@ func (p *Partition) advance() {
 	p.drop(n)
 	if p.highWatermark != before || p.lastStable != stable {
 		p.wake(bytes, p.lastStable > stable)
+	}
+}
+
+// setLastStable computes the last stable offset: the first of the earliest open
+// transaction, but never below the log start, or else the high watermark.
+func (p *Partition) setLastStable() {
+	p.lastStable = p.highWatermark
+	if first := p.log.FirstUnstable(p.highWatermark); first >= 0 {
+		p.lastStable = min(p.lastStable, max(first, p.log.Start()))
 	}
 }
 

@@ -1,0 +1,274 @@
+package partition
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+)
+
+var (
+	crashSeeds = flag.Uint64("crash.seeds", 120, "how many chains of power cuts to run")
+	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
+)
+
+// TestCrashes runs random work under each flush policy, cuts the power or kills the
+// process at a random call to the file system, recovers what that left and goes on
+// from there, several times in a chain. After each: what was acknowledged is there,
+// what is there was appended there, producers and transactions go on where they
+// were; and what recovery showed survives a power cut at once.
+func TestCrashes(t *testing.T) {
+	first, n := uint64(1), *crashSeeds
+	if *crashSeed > 0 {
+		first, n = *crashSeed, 1
+	}
+	for seed := first; seed < first+n; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			crashes(t, seed)
+		})
+	}
+}
+
+const crashesPerChain = 6
+
+func crashes(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	mem := fsys.NewMem()
+	w := &world{t: t, rng: rng, model: newModel(3), flush: commitlog.FlushGroup}
+	if seed%4 == 0 {
+		w.flush = commitlog.FlushOS
+	}
+	w.cfg = commitlog.Config{SegmentBytes: int64(1500 + rng.IntN(4000)), IndexInterval: 300}
+	for range crashesPerChain {
+		// At one call: the file system as it could be found, and the model.
+		var left *fsys.Mem
+		var then *model
+		at, power, crashSeed := rng.Int64N(150), rng.IntN(3) > 0, rng.Uint64()
+		crash := func() {
+			then = w.model.clone()
+			if !power {
+				left = mem.Kill()
+				return
+			}
+			left = mem.Crash(crashSeed)
+			if w.flush != commitlog.FlushGroup {
+				then.forgetAcks() // nothing was promised
+			}
+		}
+		var calls atomic.Int64
+		w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+			if c.Mutates() && calls.Add(1)-1 == at {
+				w.model.mu.Lock() // the model and the disk at one moment
+				defer w.model.mu.Unlock()
+				crash()
+			}
+			return nil
+		}}
+		if err := w.open(); err != nil {
+			t.Fatalf("open: %v", err)
+		}
+		if w.epoch > 1 {
+			for i := range w.parts {
+				w.check(i, false)
+			}
+		}
+		for range 100 {
+			w.step()
+		}
+		for i := range w.parts {
+			w.settle(w.model.parts[i], 0)
+		}
+		w.close()
+		if left == nil { // the work was too short
+			crash()
+		}
+		mem, w.model = left, then
+
+		w.fs = mem
+		if err := w.open(); err != nil {
+			t.Fatalf("recovery: %v", err)
+		}
+		for i := range w.parts {
+			w.check(i, false)
+		}
+		again := mem.Crash(rng.Uint64())
+		w.close()
+		mem = again
+	}
+}
+
+// TestEveryCallFails fails each call to the file system once, in turn, in each way.
+// The process lives on or stops the partition; what was acknowledged stays.
+func TestEveryCallFails(t *testing.T) {
+	for _, fault := range []error{fsys.ErrIO, fsys.ErrNoSpace, fsys.ErrShort} {
+		t.Run(fault.Error(), func(t *testing.T) {
+			t.Parallel()
+			for n := int64(0); ; n++ {
+				if !failNth(t, n, fault) {
+					t.Logf("%d calls", n)
+					return
+				}
+			}
+		})
+	}
+}
+
+// failNth runs the same work with the n-th call failing; false when there were fewer.
+func failNth(t *testing.T, n int64, fault error) (fired bool) {
+	mem := fsys.NewMem()
+	hook := fsys.Nth(n, fault)
+	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup}
+	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300}
+	w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+		err := hook(c)
+		fired = fired || err != nil
+		return err
+	}}
+	if err := w.open(); err != nil {
+		if !strings.Contains(err.Error(), "injected") {
+			t.Fatalf("call %d: open: %v", n, err)
+		}
+	} else {
+		for range 150 {
+			w.step()
+			if w.rng.IntN(3) == 0 {
+				for i := range w.parts {
+					w.settle(w.model.parts[i], 0)
+				}
+			}
+		}
+		for i, p := range w.parts {
+			w.settle(w.model.parts[i], 0)
+			if p.Err() != nil {
+				continue
+			}
+			live := *w
+			live.model = w.model.clone()
+			live.check(i, true)
+		}
+		w.close()
+	}
+	for _, fs := range []*fsys.Mem{mem, mem.Crash(uint64(n))} {
+		after := &world{t: t, rng: w.rng, model: w.model.clone(), fs: fs, cfg: w.cfg, epoch: w.epoch}
+		if err := after.open(); err != nil {
+			t.Fatalf("call %d: open afterwards: %v", n, err)
+		}
+		for i := range after.parts {
+			after.check(i, true)
+		}
+		after.close()
+	}
+	return fired
+}
+
+// TestDiskFullHeals: writes fail while the disk is full and work again after.
+func TestDiskFullHeals(t *testing.T) {
+	mem := fsys.NewMem()
+	e := newEnv(t, func(e *env) { e.fs = mem })
+	free, _ := mem.Free("/")
+	_ = free
+	e.durable(batch(1, 100), Client)
+	used := e.Size() + 1000
+	mem.SetCapacity(used)
+	failed := 0
+	for range 20 {
+		a := e.append(batch(1, 200), Client)
+		wait(t, a.Durable())
+		if err := a.Err(); err != nil {
+			failed++
+			if kafkaCode(err) != 56 {
+				t.Fatal(err)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Fatal("nothing failed")
+	}
+	end := e.Offsets().LogEnd
+	mem.SetCapacity(0)
+	if a := e.durable(batch(1, 200), Client); a.BaseOffset() != end {
+		t.Fatal(a.BaseOffset(), end)
+	}
+	e.restart()
+	if o := e.Offsets(); o.LogEnd != end+1 {
+		t.Fatalf("%+v", o)
+	}
+}
+
+// TestFailedSyncStops: a sync that failed is not asked again, and nothing is
+// acknowledged after it.
+func TestFailedSyncStops(t *testing.T) {
+	var fail atomic.Bool
+	var syncs atomic.Int64
+	mem := fsys.NewMem()
+	e := newEnv(t, func(e *env) {
+		e.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+			if c.Op == "sync" && strings.HasSuffix(c.Name, ".log") && fail.Load() {
+				syncs.Add(1)
+				return fsys.ErrIO
+			}
+			return nil
+		}}
+	})
+	e.durable(batch(1, 10), Client)
+	fail.Store(true)
+	a := e.append(batch(1, 10), Client)
+	wait(t, a.Durable())
+	if kafkaCode(a.Err()) != 56 {
+		t.Fatal(a.Err())
+	}
+	fail.Store(false)
+	if _, err := e.Partition.Append(batch(1, 10), Client); kafkaCode(err) != 56 {
+		t.Fatal(err)
+	}
+	if _, err := e.Read(0, 10, ReadUncommitted, true); kafkaCode(err) != 56 {
+		t.Fatal(err)
+	}
+	if err := e.Partition.Close(); err == nil {
+		t.Fatal("a stopped partition closed as if all were well")
+	}
+	if syncs.Load() != 1 {
+		t.Fatal("synced again")
+	}
+	e.restart()
+	if o := e.Offsets(); o.LogEnd < 1 {
+		t.Fatalf("%+v", o)
+	}
+}
+
+// TestDamageIsRefused: bytes that had been synced below a checkpoint and are gone
+// are not taken for a torn tail.
+func TestDamageIsRefused(t *testing.T) {
+	mem := fsys.NewMem()
+	e := newEnv(t, func(e *env) { e.fs = mem })
+	for range 10 {
+		e.durable(batch(1, 100), Client)
+	}
+	e.close()
+	name := "/data/t-0/00000000000000000000.log"
+	f, err := mem.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _ := f.Size()
+	if err := f.Truncate(size - 1); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := commitlog.NewCommitter(commitlog.CommitterConfig{FS: mem, Dir: "/data", Logger: quiet})
+	defer c.Close()
+	_, err = Open(Config{FS: mem, Dir: "/data/t-0", TopicID: [16]byte{1}, LeaderEpoch: 5, Committer: c, Logger: quiet})
+	var damage *commitlog.DamageError
+	if !errors.As(err, &damage) || damage.File != name {
+		t.Fatal(err)
+	}
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt(make([]byte, 1), 0)
+	e.Partition, e.c = nil, c
+}
