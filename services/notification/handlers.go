@@ -32,8 +32,8 @@ func waitFor(err error) bool {
 		errors.As(err, &registry) || postgres.Unavailable(err)
 }
 
-// subscribe registers the handlers.
-func (s *Service) subscribe(c *consume.Consumer) {
+// handle registers the handlers.
+func (s *Service) handle(c *consume.Consumer) {
 	consume.On(c, schemas.TopicOrders, func(ctx context.Context, tx pgx.Tx, m *consume.Message, e *events.OrderPlaced) error {
 		return s.notify(ctx, tx, m, e.OrderID, e.CustomerID)
 	})

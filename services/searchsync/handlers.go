@@ -17,9 +17,9 @@ const batchLimit = 500
 // errIndex says that the index did not take a batch.
 var errIndex = errors.New("search index not written")
 
-// subscribe registers the handlers. They need no inbox: the index compares
+// handle registers the handlers. They need no inbox: the index compares
 // versions itself.
-func (s *Service) subscribe(c *consume.Consumer) {
+func (s *Service) handle(c *consume.Consumer) {
 	c.OnBatch(schemas.TopicCDCProducts, batchLimit, s.rowsChanged(table{kind: Products, key: "sku"}))
 	c.OnBatch(schemas.TopicCDCCustomers, batchLimit, s.rowsChanged(table{kind: Customers, key: "customer_id"}))
 	c.OnEventBatch(schemas.TopicOrders, batchLimit, s.ordersChanged)

@@ -3,6 +3,7 @@ package searchsync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 
 	"github.com/quokka-stream/quokka/schemas"
@@ -13,54 +14,77 @@ import (
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
 
+// Name is the service's name in telemetry; its consumer group has it too.
+const Name = schemas.GroupSearchSync
+
 // Config is the service's configuration.
 type Config struct {
 	service.Config
-	Addr     string       `env:"QUOKKA_SEARCH_SYNC_ADDR" envDefault:"127.0.0.1:8104" help:"HTTP address of the search-sync service"`
+	Addr     string       `env:"QUOKKA_SEARCH_SYNC_ADDR" envDefault:"127.0.0.1:8104" help:"where the search-sync service listens"`
 	IndexDir string       `env:"QUOKKA_INDEX_DIR" envDefault:".quokka/index" help:"folder of the embedded search index"`
-	Listener net.Listener `env:"-"`
+	Listener net.Listener `env:"-"` // used instead of Addr
 }
 
-// Service is the search-sync service.
+// Service keeps the index in step with the topics and answers searches.
 type Service struct {
 	index    Index
 	serde    *serde.Serde
 	http     *service.HTTP
 	consumer *consume.Consumer
+	closers  []func()
+	parts    []service.Part
 }
 
-// New opens the index and listens. Call Run to serve.
+// New opens the index and listens. It serves nothing before Run.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service, err error) {
 	s := &Service{}
 	defer func() {
 		if err != nil {
 			s.close()
+			err = fmt.Errorf("search-sync service: %w", err)
 		}
 	}()
-	if s.http, err = service.NewHTTP(ctx, service.HTTPConfig{
-		Addr: cfg.Addr, AddrVariable: "QUOKKA_SEARCH_SYNC_ADDR", Listener: cfg.Listener, Telemetry: tel, Rate: cfg.HTTPRate,
-	}); err != nil {
-		return nil, err
-	}
-	if s.index, err = OpenBleve(cfg.IndexDir); err != nil {
-		return nil, err
-	}
 	if s.serde, err = serde.New(cfg.RegistryURL); err != nil {
 		return nil, err
 	}
-	if s.consumer, err = consume.New(consume.Config{
-		Group: schemas.GroupSearchSync, Brokers: cfg.KafkaBrokers,
-		Decode: event.Decode(s.serde), Unavailable: waitFor,
-		// The index takes one batch at a time.
-		Concurrency: 2,
-		Logger:      tel.Local, Tracer: tel.Tracer, Metrics: tel.Metrics,
-		Untraced: []string{schemas.TopicLogs},
-	}); err != nil {
+	s.closers = append(s.closers, s.serde.Close)
+	if s.index, err = OpenBleve(cfg.IndexDir); err != nil {
 		return nil, err
 	}
-	s.subscribe(s.consumer)
+	s.closers = append(s.closers, func() { _ = s.index.Close() })
+
+	consumer, err := cfg.Consumer(schemas.GroupSearchSync, tel)
+	if err != nil {
+		return nil, err
+	}
+	consumer.Decode, consumer.Unavailable = event.Decode(s.serde), waitFor
+	consumer.Concurrency = 2 // the index takes one batch at a time
+	if s.consumer, err = consume.New(consumer); err != nil {
+		return nil, err
+	}
+	s.handle(s.consumer)
+
+	s.http, err = service.NewHTTP(ctx, service.HTTPConfig{
+		Addr: cfg.Addr, AddrVariable: "QUOKKA_SEARCH_SYNC_ADDR", Listener: cfg.Listener, Telemetry: tel, Rate: cfg.HTTPRate,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { _ = s.http.Close() })
+	s.http.Ready("consumer", s.consumer.Ready)
 	s.routes()
-	s.http.Ready("kafka", s.consumer.Ready)
+
+	s.parts = []service.Part{
+		{Name: "http", Run: s.http.Run},
+		{Name: "consumer", Run: s.consumer.Run},
+	}
+	if cfg.ShipLogs {
+		shipper, err := tel.NewShipper(cfg.KafkaBrokers, s.serde)
+		if err != nil {
+			return nil, err
+		}
+		s.parts = append(s.parts, service.Part{Name: "log shipper", Run: shipper.Run})
+	}
 	return s, nil
 }
 
@@ -70,27 +94,20 @@ func waitFor(err error) bool {
 	return errors.Is(err, errIndex) || errors.As(err, &registry)
 }
 
-// Addr is the address of the HTTP API.
+// Addr is the address of the API.
 func (s *Service) Addr() string { return s.http.Addr() }
 
-// Run serves until ctx ends, then finishes what is in flight.
+// Run serves until ctx ends, then finishes what is under way.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
-	return service.Run(ctx,
-		service.Part{Name: "http", Run: s.http.Run},
-		service.Part{Name: "consumer", Run: s.consumer.Run},
-	)
+	if err := service.Run(ctx, s.parts...); err != nil {
+		return fmt.Errorf("search-sync service: %w", err)
+	}
+	return nil
 }
 
-// close releases what New acquired.
 func (s *Service) close() {
-	if s.http != nil {
-		s.http.Close()
-	}
-	if s.index != nil {
-		s.index.Close()
-	}
-	if s.serde != nil {
-		s.serde.Close()
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
 	}
 }
