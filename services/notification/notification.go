@@ -83,7 +83,7 @@ func Compose(eventID string, event events.Event, to Address) (Mail, bool) {
 	case *events.OrderRejected:
 		orderID = e.OrderID
 		subject = "We cannot fulfil your order"
-		body = "We are sorry: " + rejection(string(e.Reason), e.SKUs) + "\nNothing has been reserved, and you owe nothing."
+		body = "We are sorry: " + rejection(e.Reason, e.SKUs) + "\nNothing has been reserved, and you owe nothing."
 	case *events.OrderCancelled:
 		orderID = e.OrderID
 		subject = "Your order is cancelled"

@@ -174,7 +174,7 @@ func (b *bleveIndex) Search(ctx context.Context, kind Kind, text string, limit i
 	if text = strings.TrimSpace(text); text != "" {
 		parsed := bleve.NewQueryStringQuery(text)
 		if err := parsed.Validate(); err != nil {
-			return Result{}, fmt.Errorf("%w: %v", ErrBadQuery, err)
+			return Result{}, fmt.Errorf("%w: %w", ErrBadQuery, err)
 		}
 		wanted = bleve.NewConjunctionQuery(ofKind, parsed)
 	}

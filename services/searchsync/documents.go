@@ -91,7 +91,7 @@ func orderDocument(event events.Event) (Document, bool) {
 		fields = map[string]any{"order_id": e.OrderID, "customer_id": e.CustomerID, "status": "confirmed"}
 	case *events.OrderRejected:
 		id, version = e.OrderID, e.Version
-		fields = map[string]any{"order_id": e.OrderID, "customer_id": e.CustomerID, "status": "rejected", "reason": string(e.Reason)}
+		fields = map[string]any{"order_id": e.OrderID, "customer_id": e.CustomerID, "status": "rejected", "reason": e.Reason}
 	case *events.OrderCancelled:
 		id, version = e.OrderID, e.Version
 		fields = map[string]any{"order_id": e.OrderID, "customer_id": e.CustomerID, "status": "cancelled", "reason": e.Reason}
