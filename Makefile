@@ -54,7 +54,7 @@ $(LINT):
 drift: ## generated code and module files say what their sources say
 	@$(GO) run ./schemas/cmd/schemas generate --check
 	@$(GO) run ./schemas/cmd/schemas check
-	@$(GO) test -count=1 ./internal/workspace/...
+	@$(GO) test -short -count=1 -run "Files|Arrows" ./internal/workspace/...
 
 generate: ## regenerate what is generated
 	@$(GO) run ./schemas/cmd/schemas generate
