@@ -53,7 +53,7 @@ func (c *Collector) snapshot(ctx context.Context, database string, read func(con
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx))
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // it only read
 	r := &reader{tx: tx}
 	read(ctx, r)
 	return r.err

@@ -1,9 +1,11 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,6 +37,27 @@ type topicReader struct {
 	orders  []checker.Event
 	stock   []checker.Event
 	letters []checker.DeadLetter
+
+	watched string // an order whose events are kept as they were decoded
+	story   []OrderEvent
+}
+
+// OrderEvent is an event of one order as the topic has it.
+type OrderEvent struct {
+	checker.Event
+	Payload events.Event
+}
+
+// Order returns the events of one order by version, each once.
+func (c *Collector) Order(ctx context.Context, id string) ([]OrderEvent, error) {
+	c.topics = topicReader{watched: id}
+	c.client.PurgeTopicsFromConsuming(schemas.TopicOrders)
+	if err := c.readOn(ctx, schemas.TopicOrders); err != nil {
+		return nil, err
+	}
+	story := c.topics.story
+	slices.SortStableFunc(story, func(a, b OrderEvent) int { return cmp.Compare(a.Version, b.Version) })
+	return slices.CompactFunc(story, func(a, b OrderEvent) bool { return a.ID == b.ID }), nil
 }
 
 // wanted are the topics that are read, if they exist.
@@ -50,15 +73,23 @@ func wanted() []string {
 
 // readTopics reads on to the ends that the topics have now.
 func (c *Collector) readTopics(ctx context.Context, f *checker.Facts) error {
+	if err := c.readOn(ctx, wanted()...); err != nil {
+		return err
+	}
+	f.Events, f.StockEvents, f.DeadLetters = c.topics.orders, c.topics.stock, c.topics.letters
+	return nil
+}
+
+func (c *Collector) readOn(ctx context.Context, topics ...string) error {
 	r := &c.topics
 	if r.next == nil {
 		r.next, r.ends = map[partition]int64{}, map[partition]int64{}
 	}
-	starts, err := c.admin.ListStartOffsets(ctx, wanted()...)
+	starts, err := c.admin.ListStartOffsets(ctx, topics...)
 	if err != nil {
 		return err
 	}
-	ends, err := c.admin.ListCommittedOffsets(ctx, wanted()...)
+	ends, err := c.admin.ListCommittedOffsets(ctx, topics...)
 	if err != nil {
 		return err
 	}
@@ -86,11 +117,7 @@ func (c *Collector) readTopics(ctx context.Context, f *checker.Facts) error {
 		}
 	}
 	c.client.AddConsumePartitions(added)
-	if err := c.readTo(ctx, target); err != nil {
-		return err
-	}
-	f.Events, f.StockEvents, f.DeadLetters = r.orders, r.stock, r.letters
-	return nil
+	return c.readTo(ctx, target)
 }
 
 // readTo polls until each partition is read to its target.
@@ -153,7 +180,10 @@ func (c *Collector) take(ctx context.Context, rec *kgo.Record) error {
 	}
 	// What is no event of an order here, consumers dead-letter: there it counts.
 	if err != nil || !describe(&e, value) {
-		return nil
+		return nil //nolint:nilerr // see above
+	}
+	if e.OrderID == r.watched && rec.Topic == schemas.TopicOrders {
+		r.story = append(r.story, OrderEvent{e, value})
 	}
 	if rec.Topic == schemas.TopicOrders {
 		r.orders = append(r.orders, e)

@@ -161,9 +161,11 @@ func (r registry) forget(ctx context.Context) error {
 }
 
 func (r registry) call(ctx context.Context, method, path string, in, out any) (status int, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return 0, err
+	var body []byte
+	if in != nil {
+		if body, err = json.Marshal(in); err != nil {
+			return 0, err
+		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(r.url, "/")+path, bytes.NewReader(body))
 	if err != nil {

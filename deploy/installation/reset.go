@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/quokka-stream/quokka/cdc"
 	"github.com/quokka-stream/quokka/schemas"
 )
 
@@ -43,7 +44,7 @@ func Reset(ctx context.Context, cfg Config, admin *kadm.Client, files ...string)
 
 // resetKafka deletes the topics and groups, and returns once the topics are gone.
 func resetKafka(ctx context.Context, admin *kadm.Client) error {
-	var topics, groups []string
+	topics, groups := []string{cdc.DefaultStateTopic}, []string(nil)
 	for _, t := range schemas.Topics() {
 		topics = append(topics, t.Name)
 		for _, letters := range t.DeadLetters() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/mail"
@@ -25,7 +26,7 @@ func (s *Sink) Handler() http.Handler {
 	return mux
 }
 
-func ok(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }
+func ok(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 // listing is the answer to GET /api/v1/messages.
 type listing struct {
@@ -128,7 +129,7 @@ func (s *Sink) getRaw(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Write(d.Raw)
+	_, _ = w.Write(d.Raw) // a reader that has gone is no failure here
 }
 
 //go:embed page.html
@@ -146,7 +147,7 @@ func (s *Sink) getPage(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	w.Write(page.Bytes())
+	_, _ = page.WriteTo(w)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
@@ -156,5 +157,5 @@ func writeJSON(w http.ResponseWriter, v any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(append(body, '\n'))
+	_, _ = w.Write(append(body, '\n'))
 }

@@ -36,7 +36,7 @@ func (b *backend) span(ctx context.Context, service, name string, kind trace.Spa
 	if linked {
 		opts = append(opts, trace.WithLinks(trace.LinkFromContext(ctx)))
 	}
-	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.store),
+	return sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.store), //nolint:spancheck // the caller ends it
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName(service)))).Tracer("t").Start(ctx, name, opts...)
 }
 

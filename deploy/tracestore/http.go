@@ -55,7 +55,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	w.Write(append(body, '\n'))
+	_, _ = w.Write(append(body, '\n')) // a reader that has gone is no failure here
 }
 
 // services returns the names of the services that sent spans, sorted.
@@ -233,7 +233,7 @@ func (q query) matches(t Trace) bool {
 				continue
 			}
 			if !slices.ContainsFunc(s.Attributes, func(kv attribute.KeyValue) bool {
-				return string(kv.Key) == key && kv.Value.Emit() == value
+				return string(kv.Key) == key && kv.Value.String() == value
 			}) {
 				return false
 			}

@@ -112,7 +112,7 @@ func jaegerTags(attrs []attribute.KeyValue) []jaegerTag {
 		case attribute.FLOAT64:
 			tag.Type, tag.Value = "float64", kv.Value.AsFloat64()
 		default:
-			tag.Value = kv.Value.Emit()
+			tag.Value = kv.Value.String()
 		}
 		out = append(out, tag)
 	}
@@ -195,6 +195,6 @@ func otlpValue(v attribute.Value) map[string]any {
 		}
 		return map[string]any{"arrayValue": map[string]any{"values": values}}
 	default:
-		return map[string]any{"stringValue": v.Emit()}
+		return map[string]any{"stringValue": v.String()}
 	}
 }

@@ -131,7 +131,7 @@ func waterfall(t Trace) ([]row, []service) {
 func attributesText(attrs []attribute.KeyValue) string {
 	var out string
 	for _, kv := range attrs {
-		out += " " + string(kv.Key) + "=" + kv.Value.Emit()
+		out += " " + string(kv.Key) + "=" + kv.Value.String()
 	}
 	return out
 }
@@ -197,5 +197,5 @@ func render(w http.ResponseWriter, name string, data map[string]any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'")
-	w.Write(page.Bytes())
+	_, _ = page.WriteTo(w)
 }

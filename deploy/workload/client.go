@@ -35,12 +35,6 @@ func (p *problem) Error() string {
 	return fmt.Sprintf("HTTP %d %s: %s", p.Status, p.Code, text)
 }
 
-// isStatus reports whether err is an answer with this status.
-func isStatus(err error, status int) bool {
-	var p *problem
-	return errors.As(err, &p) && p.Status == status
-}
-
 // call sends a request until it is answered: a broken connection and an answer
 // that blames the server are tried again, which every request here allows:
 // it carries an Idempotency-Key or sets a state.

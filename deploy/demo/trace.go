@@ -1,0 +1,89 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/quokka-stream/quokka/deploy/checker"
+	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/deploy/tracequery"
+	"github.com/quokka-stream/quokka/deploy/workload"
+)
+
+// printTrace shows what the trace of one confirmed order holds, and where to
+// see it. A link is printed only if it leads somewhere once it is read.
+func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []workload.Placed, facts checker.Facts) {
+	if at.TracesURL == "" {
+		return
+	}
+	order, trace := example(placed, facts)
+	if trace == "" {
+		return
+	}
+	client := tracequery.Client{URL: at.TracesURL}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	t, err := complete(ctx, client, trace)
+	if err != nil {
+		step(cfg.Out, "trace", "of order %s: %v", order, err)
+		return
+	}
+	services := map[string]bool{}
+	var end time.Time
+	for _, s := range t.Spans {
+		services[s.Service] = true
+		if e := s.Start.Add(s.Duration); e.After(end) {
+			end = e
+		}
+	}
+	found := fmt.Sprintf("order %s: %d spans of %d services in %.0f ms", order, len(t.Spans), len(services), float64(end.Sub(t.Spans[0].Start))/1e6)
+	step(cfg.Out, "trace", "%s", found)
+	if cfg.Keep || cfg.Platform.OTLP != "" {
+		step(cfg.Out, "", "%s", client.Link(trace))
+	} else {
+		step(cfg.Out, "", "to open it, keep the platform up: quokka demo --keep")
+	}
+}
+
+// complete returns a trace once it has every hop of an order, or what there is
+// of it when the time is up: spans reach the store a moment after their end.
+func complete(ctx context.Context, client tracequery.Client, id string) (tracequery.Trace, error) {
+	for {
+		t, err := client.Get(ctx, id)
+		if err == nil && len(t.Missing(tracequery.OrderHops())) == 0 {
+			return t, nil
+		}
+		select {
+		case <-ctx.Done():
+			return t, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// example returns a confirmed order of the run with its trace id.
+func example(placed []workload.Placed, facts checker.Facts) (order, trace string) {
+	traces := map[string]string{}
+	for _, e := range facts.Events {
+		if e.Type == checker.Placed {
+			traces[e.OrderID] = TraceID(e.TraceParent)
+		}
+	}
+	for i := len(placed) - 1; i >= 0; i-- {
+		if id := placed[i].OrderID; placed[i].Fate == workload.Fulfilled && traces[id] != "" {
+			return id, traces[id]
+		}
+	}
+	return "", ""
+}
+
+// TraceID returns the trace id of a traceparent header, or nothing.
+func TraceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 {
+		return ""
+	}
+	return parts[1]
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/deploy/term"
+)
+
+// servers are servers to use instead of starting them.
+type servers struct {
+	Kafka    []string `env:"QUOKKA_KAFKA_BROKERS" placeholder:"ADDR" help:"Use this Kafka." group:"Use what is there"`
+	Registry string   `env:"QUOKKA_REGISTRY_URL" placeholder:"URL" help:"Use this Confluent-compatible schema registry." group:"Use what is there"`
+	Postgres string   `env:"QUOKKA_POSTGRES_URL" placeholder:"URL" help:"Use this PostgreSQL (wal_level=logical); $QUOKKA_POSTGRES_URL_FILE names a file with the URL." group:"Use what is there"`
+	OTLP     string   `name:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Send traces to this OTLP/HTTP collector." group:"Use what is there"`
+	Traces   string   `env:"QUOKKA_TRACES_URL" placeholder:"URL" help:"Where those traces can be asked for, by Jaeger's query API." group:"Use what is there"`
+}
+
+// listen are the addresses of the parts that are started.
+type listen struct {
+	BrokerAddr       string `env:"QUOKKA_BROKER_ADDR" placeholder:"ADDR" help:"Kafka broker (127.0.0.1:9092)." group:"Where parts listen"`
+	RegistryAddr     string `env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Schema registry (127.0.0.1:8081)." group:"Where parts listen"`
+	OrderAddr        string `env:"QUOKKA_ORDER_ADDR" placeholder:"ADDR" help:"Order service (127.0.0.1:8101)." group:"Where parts listen"`
+	InventoryAddr    string `env:"QUOKKA_INVENTORY_ADDR" placeholder:"ADDR" help:"Inventory service (127.0.0.1:8102)." group:"Where parts listen"`
+	NotificationAddr string `env:"QUOKKA_NOTIFICATION_ADDR" placeholder:"ADDR" help:"Notification service (127.0.0.1:8103)." group:"Where parts listen"`
+	SearchSyncAddr   string `env:"QUOKKA_SEARCH_SYNC_ADDR" placeholder:"ADDR" help:"Search-sync service (127.0.0.1:8104)." group:"Where parts listen"`
+	TracesAddr       string `env:"QUOKKA_TRACES_ADDR" placeholder:"ADDR" help:"Traces, as Jaeger serves them (127.0.0.1:16686)." group:"Where parts listen"`
+	SMTPAddr         string `name:"smtp-addr" env:"QUOKKA_SMTP_ADDR" placeholder:"ADDR" help:"Mail sink, SMTP (127.0.0.1:1025)." group:"Where parts listen"`
+	MailAddr         string `env:"QUOKKA_MAIL_ADDR" placeholder:"ADDR" help:"Mail sink, HTTP (127.0.0.1:8025)." group:"Where parts listen"`
+	PostgresAddr     string `env:"QUOKKA_POSTGRES_ADDR" placeholder:"ADDR" help:"PostgreSQL (127.0.0.1:54329)." group:"Where parts listen"`
+}
+
+func (l listen) parts() map[platform.Part]string {
+	return map[platform.Part]string{
+		platform.Broker: l.BrokerAddr, platform.Registry: l.RegistryAddr, platform.Order: l.OrderAddr, platform.Inventory: l.InventoryAddr,
+		platform.Notification: l.NotificationAddr, platform.SearchSync: l.SearchSyncAddr, platform.Traces: l.TracesAddr,
+		platform.SMTP: l.SMTPAddr, platform.Mail: l.MailAddr, platform.Postgres: l.PostgresAddr,
+	}
+}
+
+// platformFlags are what demo and up have in common.
+type platformFlags struct {
+	Flush string `env:"QUOKKA_BROKER_FLUSH" enum:",group,interval,os" default:"" placeholder:"POLICY" help:"When the broker's acknowledged records are on disk: group (before, the default), interval or os."`
+	Reset bool   `help:"Start over: delete Quokka's topics, groups, databases and files first."`
+	servers
+	listen
+}
+
+// config is the platform's configuration by flags and environment.
+func (f platformFlags) config(out *output) (platform.Config, error) {
+	if file := os.Getenv("QUOKKA_POSTGRES_URL_FILE"); f.Postgres == "" && file != "" {
+		url, err := os.ReadFile(file) //nolint:gosec // the user names it
+		if err != nil {
+			return platform.Config{}, fmt.Errorf("QUOKKA_POSTGRES_URL_FILE: %w", err)
+		}
+		f.Postgres = strings.TrimSpace(string(url))
+	}
+	return platform.Config{
+		Addrs: f.parts(), Kafka: f.Kafka, RegistryURL: f.Registry, PostgresURL: f.Postgres, OTLP: f.OTLP, TracesURL: f.Traces,
+		Flush: f.Flush, Reset: f.Reset, Environ: environ(), Notice: slog.New(notices(out.err)),
+	}, nil
+}
+
+// environ is the environment by name.
+func environ() map[string]string {
+	env := map[string]string{}
+	for _, line := range os.Environ() {
+		name, value, _ := strings.Cut(line, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// notices prints what a user should know: warnings, as lines without levels.
+func notices(p *term.Printer) slog.Handler {
+	return slog.NewTextHandler(printing{p}, &slog.HandlerOptions{
+		Level: slog.LevelWarn,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})
+}
+
+type printing struct{ p *term.Printer }
+
+func (w printing) Write(line []byte) (int, error) {
+	w.p.Printf("  %s", strings.TrimPrefix(string(line), "msg="))
+	return len(line), nil
+}

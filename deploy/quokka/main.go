@@ -1,0 +1,96 @@
+// Command quokka runs the platform, whole or in parts, and looks into a running
+// one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/quokka-stream/quokka/deploy/term"
+)
+
+// Exit codes: 0 all is well; 1 something failed or a promise was broken; 2 the
+// command line is wrong; 130 interrupted.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// commands is the command line.
+type commands struct {
+	Demo demoCmd `cmd:"" help:"Place orders through every part and count what arrived."`
+	Up   upCmd   `cmd:"" help:"Start the same platform and keep it up."`
+
+	Verify verifyCmd `cmd:"" help:"Check a running platform: nothing lost, nothing twice, order kept, stock conserved." group:"Look into a running platform"`
+	Trace  traceCmd  `cmd:"" help:"Show the hops of one order with their times." group:"Look into a running platform"`
+	Orders ordersCmd `cmd:"" help:"Read orders from their events." group:"Look into a running platform"`
+	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
+
+	Broker       brokerCmd       `cmd:"" help:"Run the broker alone." group:"One part alone"`
+	Registry     registryCmd     `cmd:"" help:"Run the schema registry alone." group:"One part alone"`
+	Schemas      schemasCmd      `cmd:"" help:"Create the topics and register the schemas." group:"One part alone"`
+	CDC          cdcCmd          `cmd:"" name:"cdc" help:"Run change data capture alone." group:"One part alone"`
+	Order        orderCmd        `cmd:"" help:"Run the order service alone." group:"One part alone"`
+	Inventory    inventoryCmd    `cmd:"" help:"Run the inventory service alone." group:"One part alone"`
+	Notification notificationCmd `cmd:"" help:"Run the notification service alone." group:"One part alone"`
+	SearchSync   searchSyncCmd   `cmd:"" name:"search-sync" help:"Run the search-sync service alone." group:"One part alone"`
+}
+
+// output is where a command writes.
+type output struct {
+	out, err *term.Printer
+	stdout   io.Writer
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run parses and runs one command and returns the exit code. An interrupt asks
+// the command to end; a second one ends the process.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	helped := false
+	parser, err := kong.New(&commands{},
+		kong.Name("quokka"),
+		kong.Description("An event-driven order platform on a Kafka-protocol broker of its own."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&output{out: term.New(stdout), err: term.New(stderr), stdout: stdout}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "quokka:", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "quokka: %v\nTry: quokka --help\n", err)
+		return exitUsage
+	}
+	if err := command.Run(); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			fmt.Fprintln(stderr, "quokka: interrupted")
+			return exitInterrupted
+		}
+		fmt.Fprintln(stderr, "quokka:", err)
+		return exitFailed
+	}
+	return 0
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/schemas/apply"
+	"github.com/quokka-stream/quokka/schemas/registry"
+	"github.com/quokka-stream/quokka/services/inventory"
+	"github.com/quokka-stream/quokka/services/kit/service"
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
+	"github.com/quokka-stream/quokka/services/notification"
+	"github.com/quokka-stream/quokka/services/order"
+	"github.com/quokka-stream/quokka/services/searchsync"
+)
+
+type brokerCmd struct {
+	Listen      string        `default:"127.0.0.1:9092" env:"QUOKKA_BROKER_LISTEN" placeholder:"ADDR" help:"Address to listen on (${default})."`
+	DataDir     string        `default:"broker-data" env:"QUOKKA_BROKER_DATA_DIR" type:"path" placeholder:"DIR" help:"Where everything is kept."`
+	Advertise   string        `env:"QUOKKA_BROKER_ADVERTISE" placeholder:"ADDR" help:"host:port that clients are told to connect to (default: the address they came by)."`
+	AllowRemote bool          `help:"Allow --listen on an address that other machines can reach, without authentication."`
+	Flush       string        `default:"group" env:"QUOKKA_BROKER_FLUSH" enum:"group,interval,os" help:"When acknowledged records are on disk: group (before), interval or os."`
+	FlushEvery  time.Duration `default:"1s" help:"Time between syncs with --flush interval."`
+	Partitions  int           `default:"1" help:"Partitions of a topic whose creator does not say."`
+	NoAutoTopic bool          `name:"no-auto-create" help:"Refuse unknown topics instead of creating them."`
+	Metrics     string        `env:"QUOKKA_BROKER_METRICS" placeholder:"ADDR" help:"Address for /metrics and /healthz (default: none)."`
+}
+
+func (c *brokerCmd) Run(ctx context.Context, out *output) error {
+	b, err := broker.Open(broker.Config{
+		DataDir: c.DataDir, Listen: c.Listen, Advertise: c.Advertise, AllowRemote: c.AllowRemote,
+		Flush: broker.FlushPolicy(c.Flush), FlushEvery: c.FlushEvery, DefaultPartitions: c.Partitions,
+		DisableAutoCreateTopics: c.NoAutoTopic, Logger: logger("broker"),
+	})
+	if err != nil {
+		return err
+	}
+	metrics, err := serveMetrics(ctx, c.Metrics, b.Metrics())
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	defer metrics()
+	out.out.Printf("broker on %s, cluster %s, data in %s\n", b.Addr(), b.ClusterID(), c.DataDir)
+	return untilDone(ctx, b.Serve, b.Close)
+}
+
+type registryCmd struct {
+	Kafka  []string `default:"127.0.0.1:9092" env:"QUOKKA_KAFKA_BROKERS" placeholder:"ADDR" help:"Kafka that keeps the schemas (${default})."`
+	Listen string   `default:"127.0.0.1:8081" env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Address to listen on (${default})."`
+	Topic  string   `default:"_schemas" env:"QUOKKA_REGISTRY_TOPIC" help:"Topic that keeps the schemas."`
+}
+
+func (c *registryCmd) Run(ctx context.Context, out *output) error {
+	r, err := registry.Open(ctx, registry.Config{Brokers: c.Kafka, Addr: c.Listen, Topic: c.Topic, Logger: logger("registry")})
+	if err != nil {
+		return err
+	}
+	out.out.Printf("schema registry on http://%s, schemas in topic %s of %s\n", r.Addr(), c.Topic, strings.Join(c.Kafka, ","))
+	return untilDone(ctx, r.Serve, r.Close)
+}
+
+type schemasCmd struct {
+	Apply applyCmd `cmd:"" help:"Create every declared topic and register every schema; applying again changes nothing."`
+}
+
+type applyCmd struct {
+	Kafka    []string `default:"127.0.0.1:9092" env:"QUOKKA_KAFKA_BROKERS" placeholder:"ADDR" help:"Kafka (${default})."`
+	Registry string   `default:"http://127.0.0.1:8081" env:"QUOKKA_REGISTRY_URL" placeholder:"URL" help:"Schema registry (${default})."`
+}
+
+func (c *applyCmd) Run(ctx context.Context) error {
+	return apply.Apply(ctx, apply.Config{Brokers: c.Kafka, RegistryURL: c.Registry, Logger: logger("schemas")})
+}
+
+// The services are configured by the environment alone; their help lists it.
+type (
+	orderCmd        struct{}
+	inventoryCmd    struct{}
+	notificationCmd struct{}
+	searchSyncCmd   struct{}
+)
+
+func (orderCmd) Run(ctx context.Context) error { return runService(ctx, order.Name, order.New) }
+func (inventoryCmd) Run(ctx context.Context) error {
+	return runService(ctx, "inventory", inventory.New)
+}
+func (notificationCmd) Run(ctx context.Context) error {
+	return runService(ctx, "notification", notification.New)
+}
+func (searchSyncCmd) Run(ctx context.Context) error {
+	return runService(ctx, "search-sync", searchsync.New)
+}
+
+func (orderCmd) Help() string        { return variables[order.Config]() }
+func (inventoryCmd) Help() string    { return variables[inventory.Config]() }
+func (notificationCmd) Help() string { return variables[notification.Config]() }
+func (searchSyncCmd) Help() string   { return variables[searchsync.Config]() }
+
+// runService runs one service as its own program does.
+func runService[C service.Configured, S service.Service](ctx context.Context, name string, create func(context.Context, C, *telemetry.Telemetry) (S, error)) error {
+	cfg, err := service.Load[C](environ())
+	if err != nil {
+		return err
+	}
+	tel, err := newTelemetry(ctx, name, cfg.Base())
+	if err != nil {
+		return err
+	}
+	defer flush(ctx, tel)
+	s, err := create(ctx, cfg, tel)
+	if err != nil {
+		return err
+	}
+	tel.Logger.Info("started", "addr", s.Addr())
+	return s.Run(ctx)
+}
+
+func newTelemetry(ctx context.Context, name string, base service.Config) (*telemetry.Telemetry, error) {
+	return telemetry.New(ctx, telemetry.Config{
+		Service: name, OTLPEndpoint: base.OTLPEndpoint, SampleRatio: base.TraceRatio, Level: base.LogLevel, ProcessMetrics: true,
+	})
+}
+
+func flush(ctx context.Context, tel *telemetry.Telemetry) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := tel.Shutdown(ctx); err != nil {
+		tel.Local.Warn("the last traces are lost", "error", err)
+	}
+}
+
+// variables lists the environment variables of a service's configuration.
+func variables[C any]() string {
+	var c C
+	list, err := service.Variables(c)
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, "Configured by the environment:")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, v := range list {
+		fmt.Fprintf(table, "\n  %s\t%s\t%s", v.Name, v.Default, v.Help)
+	}
+	fmt.Fprintln(table)
+	table.Flush()
+	return b.String()
+}
+
+// logger logs one part's lines to standard error.
+func logger(name string) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil)).With("service", name)
+}
+
+// untilDone serves until ctx ends or serving fails, then closes.
+func untilDone(ctx context.Context, serve, stop func() error) error {
+	served := make(chan error, 1)
+	go func() { served <- serve() }()
+	select {
+	case err := <-served:
+		return errors.Join(err, stop())
+	case <-ctx.Done():
+		return errors.Join(stop(), <-served)
+	}
+}
