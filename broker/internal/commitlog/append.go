@@ -94,6 +94,7 @@ func (l *Log) place(e *staged) {
 		*t = tail{base: i.BaseOffset, first: -1}
 	}
 	if full || l.sinceMark >= l.opts.Committer.cfg.MarkBytes {
+		l.producers.expire(l.opts.Now().Add(-l.cfg.ProducerExpiry).UnixMilli())
 		e.mark = &mark{offset: i.BaseOffset, base: t.base, pos: t.size, producers: l.producers.encode()}
 		l.sinceMark = 0
 	}

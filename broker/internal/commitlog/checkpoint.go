@@ -125,12 +125,8 @@ func (l *Log) runUpkeep() {
 
 func (l *Log) checkpointAtMark() error {
 	l.Lock()
-	if l.stopped != nil {
-		l.Unlock()
-		return nil
-	}
 	var m *mark
-	for len(l.marks) > 0 && l.marks[0].offset <= l.durable {
+	for l.stopped == nil && len(l.marks) > 0 && l.marks[0].offset <= l.durable {
 		m = &mark{}
 		*m = l.marks[0]
 		l.marks = l.marks[1:]

@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -110,7 +111,7 @@ func (x *index) load() error {
 		return fmt.Errorf("index %s has %d bytes", x.name, size)
 	}
 	x.mem = make([]byte, size)
-	if _, err := f.ReadAt(x.mem, 0); err != nil && err != io.EOF {
+	if _, err := f.ReadAt(x.mem, 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	x.flushed, x.count, x.inFile = len(x.mem), len(x.mem)/x.width, false

@@ -72,13 +72,12 @@ type Log struct {
 	epochs    epochs
 	places    placeCache
 
-	saved      checkpoint // what the checkpoint file says
-	savedEpoch int        // entries of epochs in their file
-	sinceMark  int64      // bytes staged since the last mark was placed
-	marks      []mark     // places up to which a checkpoint may be made, oldest first
-	unsynced   int64      // bytes written and not synced
-	stopped    error      // *record.Error once the log takes no more
-	changed    sync.Cond  // written, durable or stopped has changed
+	saved     checkpoint // what the checkpoint file says
+	sinceMark int64      // bytes staged since the last mark was placed
+	marks     []mark     // places up to which a checkpoint may be made, oldest first
+	unsynced  int64      // bytes written and not synced
+	stopped   error      // *record.Error once the log takes no more
+	changed   sync.Cond  // written, durable or stopped has changed
 }
 
 // staged is a batch that has its offset and waits to be written.

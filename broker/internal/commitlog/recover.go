@@ -480,6 +480,11 @@ func (s *scan) next() (b []byte, info record.Info, ok bool, err error) {
 	if perr != nil || info.Codec() > record.Zstd || !record.CheckCRC(b) {
 		return nil, info, false, nil //nolint:nilerr // a batch that is not whole ends the scan, it does not fail it
 	}
+	if info.Control() {
+		if _, _, perr = record.ParseMarker(b); perr != nil {
+			return nil, info, false, nil
+		}
+	}
 	s.at += size
 	s.pos += int64(size)
 	return b, info, true, nil

@@ -22,5 +22,5 @@ func free(name string) (int64, error) {
 	if err := syscall.Statfs(name, &st); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: name, Err: err}
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // the types differ between systems
 }

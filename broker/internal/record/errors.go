@@ -31,11 +31,11 @@ type Error struct {
 	Msg  string
 	// Records names the records at fault, where single records are (Produce v8
 	// and later answers with them).
-	Records []RecordError
+	Records []Fault
 }
 
-// RecordError is what is wrong with one record of a refused batch.
-type RecordError struct {
+// Fault is what is wrong with one record of a refused batch.
+type Fault struct {
 	Index int32 // position in the batch, from 0
 	Msg   string
 }

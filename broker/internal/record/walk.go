@@ -126,6 +126,6 @@ func (w *walk) refuse(code int16, i int32, msg string) {
 		w.bad = Error{Code: code, Msg: fmt.Sprintf("record %d: %s", i, msg)}
 	}
 	if w.bad.Code == code && len(w.bad.Records) < maxNamedRecords {
-		w.bad.Records = append(w.bad.Records, RecordError{Index: i, Msg: msg})
+		w.bad.Records = append(w.bad.Records, Fault{Index: i, Msg: msg})
 	}
 }
