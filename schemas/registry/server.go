@@ -64,7 +64,7 @@ func openOn(ctx context.Context, cfg Config, log topicLog) (*Server, error) {
 	reading, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.reading.Go(func() { s.store.run(reading) })
-	if err := s.store.repairOnOpen(ctx); err != nil {
+	if err := s.store.open(ctx); err != nil {
 		s.halt()
 		return nil, fmt.Errorf("registry: cannot read topic %s: %w", cfg.Topic, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -35,10 +37,6 @@ var (
 	errContended = errors.New("other registry instances keep writing to the topic: try again")
 )
 
-// maxAttempts bounds how often a decision is taken anew because another
-// instance wrote in between.
-const maxAttempts = 8
-
 // store keeps the state up to date with the topic and is the only way to change
 // it. The rules of a change:
 //
@@ -49,10 +47,10 @@ const maxAttempts = 8
 // Several instances may share a topic without electing a leader. A write that
 // another instance's write preceded is ignored by every instance, by the same
 // rule over the same log (state.loses), and decided anew. What is left of it
-// under its key is covered at once with what the key should hold, so that
-// compaction cannot make the loser win. The one gap: an instance that dies
-// between losing and covering, with no other instance to write before the
-// topic's segment is rolled and compacted.
+// under its key is covered by the next write with what the key should hold, so
+// that compaction cannot make the loser win. The one gap: an instance that dies
+// between losing and covering, with no other instance to start or to write
+// before the topic's segment is rolled and compacted.
 type store struct {
 	log     topicLog
 	self    string
@@ -194,65 +192,65 @@ func (s *store) update(ctx context.Context, decide func(*state) ([]record, error
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for other writes: %w", ctx.Err())
 	}
-	for range maxAttempts {
-		if err := s.repair(ctx); err != nil {
-			return err
-		}
-		var records []record
-		var base int64
-		var err error
-		s.view(func(st *state) {
-			records, err = decide(st)
-			base = st.offset
-		})
-		if err != nil || len(records) == 0 {
-			return err
-		}
-		won, err := s.commit(ctx, records, base)
-		if err != nil || won {
-			return err
-		}
-		s.metrics.conflicts.Inc()
-	}
-	return errContended
-}
-
-// repairOnOpen brings a new store up to date. An instance that only reads need
-// not be able to write: what needs repair is left to the next change.
-func (s *store) repairOnOpen(ctx context.Context) error {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
-	if err := s.catchUp(ctx); err != nil {
-		return err
-	}
-	if err := s.repair(ctx); err != nil {
-		s.logger.Warn("the schemas topic needs a repair that failed, it is tried again with the next change", "error", err)
-	}
-	return nil
-}
-
-// repair catches up and writes what the topic lacks to be read again rightly.
-func (s *store) repair(ctx context.Context) error {
-	for range maxAttempts {
+	for attempt := 0; ; attempt++ {
 		if err := s.catchUp(ctx); err != nil {
 			return err
 		}
-		var records []record
+		var repairs, records []record
 		var base int64
-		s.view(func(st *state) { records, base = st.repairs(), st.offset })
-		if len(records) == 0 {
-			return nil
+		var refusal error
+		s.view(func(st *state) {
+			records, refusal = decide(st)
+			repairs, base = st.repairs(), st.offset
+		})
+		if refusal != nil {
+			records = nil
 		}
-		s.logger.Info("repairing the schemas topic", "records", len(records))
-		won, err := s.commit(ctx, records, base)
-		if err != nil {
+		all := slices.Concat(repairs, records)
+		if len(all) == 0 {
+			return refusal
+		}
+		won, err := s.commit(ctx, all, base)
+		switch {
+		case err != nil && refusal == nil:
 			return err
+		case err != nil || won:
+			return refusal
 		}
-		if won {
-			return nil
+		s.metrics.conflicts.Inc()
+		if err := pause(ctx, attempt); err != nil {
+			return errContended
 		}
 	}
-	return errContended
+}
+
+// pause waits a little, longer with each attempt and never as long as others
+// that lost to the same write.
+func pause(ctx context.Context, attempt int) error {
+	longest := min(time.Millisecond<<min(attempt, 10), 100*time.Millisecond)
+	timer := time.NewTimer(rand.N(longest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// open brings a new store up to date. An instance that only reads need not be
+// able to write: what needs repair is left to the next change.
+func (s *store) open(ctx context.Context) error {
+	s.writing <- struct{}{}
+	err := s.catchUp(ctx)
+	<-s.writing
+	if err != nil {
+		return err
+	}
+	if err := s.update(ctx, func(*state) ([]record, error) { return nil, nil }); err != nil {
+		s.logger.Warn("the schemas topic needs a repair that failed, it is tried again with the next change", "error", err)
+	}
+	return nil
 }
 
 // commit writes records that were decided on the state at offset base, and
