@@ -51,6 +51,9 @@ func Database(t testing.TB) (serverURL, name string) {
 	return serverURL, name
 }
 
+// ServerURL is the URL of the server that all tests of the binary share.
+func ServerURL(t testing.TB) string { return pgserver.ForTest(t) }
+
 // Pool opens a database of its own as a service does.
 func Pool(t testing.TB) *pgxpool.Pool {
 	t.Helper()

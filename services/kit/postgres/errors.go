@@ -14,6 +14,10 @@ import (
 // starts or stops, too few resources, a deadlock or a serialization failure. The
 // same work may succeed later, unchanged.
 func Unavailable(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true // whatever kept it from connecting, it is not the work
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
@@ -28,10 +32,8 @@ func Unavailable(err error) bool {
 		class := pg.Code[:min(2, len(pg.Code))]
 		return class == "08" || class == "53" // connection, insufficient resources
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) ||
-		pgconn.SafeToRetry(err) ||
+	return pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
 		errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded)
 }
