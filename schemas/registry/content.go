@@ -59,4 +59,3 @@ func (r *request) acceptable() error {
 	}
 	return errorf(406, 406, "HTTP 406 Not Acceptable: responses are %s", strings.Join(contentTypes, ", "))
 }
-

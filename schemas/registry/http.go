@@ -201,4 +201,3 @@ type statusRecorder struct {
 func (w *statusRecorder) Header() http.Header         { return w.header }
 func (w *statusRecorder) Write(b []byte) (int, error) { return len(b), nil }
 func (w *statusRecorder) WriteHeader(status int)      { w.status = status }
-

@@ -107,6 +107,7 @@ func (st *state) value(k key) []byte {
 func (st *state) otherSpellings(k key) []string {
 	return slices.Sorted(maps.Keys(st.spellings[k]))
 }
+
 // noteSpelling remembers under which other bytes a key has a record.
 func (st *state) noteSpelling(k key, r logRecord) {
 	form := string(r.key)
@@ -125,4 +126,3 @@ func (st *state) noteSpelling(k key, r logRecord) {
 	}
 	st.spellings[k][form] = true
 }
-
