@@ -66,10 +66,12 @@ func (l *Log) stage(batch []byte, info *record.Info, marker record.Marker, isMar
 	l.epochs.assign(info.LeaderEpoch, info.BaseOffset)
 	switch {
 	case isMarker:
+		l.producers.now = l.opts.Now().UnixMilli()
 		if t, ok := l.producers.applyMarker(info, marker); ok && !marker.Commit {
 			e.abort = t
 		}
 	case info.Idempotent() && !info.Control():
+		l.producers.now = l.opts.Now().UnixMilli()
 		l.producers.apply(info)
 	}
 	l.end = info.NextOffset()

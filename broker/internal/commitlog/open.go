@@ -20,7 +20,7 @@ func Open(opts Options) (*Log, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	l := &Log{opts: opts, cfg: opts.Config.WithDefaults(), producers: newProducers()}
+	l := &Log{opts: opts, cfg: opts.Config.WithDefaults(), producers: newProducers(opts.Now())}
 	l.changed.L = &l.Mutex
 	if err := l.openDir(); err != nil {
 		return nil, err

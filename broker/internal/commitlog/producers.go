@@ -3,6 +3,7 @@ package commitlog
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
@@ -40,7 +41,8 @@ type ProducerInfo struct {
 type producer struct {
 	epoch            int16
 	coordinatorEpoch int32
-	timestamp        int64
+	timestamp        int64 // of its last batch, as the batch says
+	seen             int64 // when that was appended, by the broker's clock
 	txnFirst         int64 // first offset of the open transaction, or -1
 	n                int8
 	batches          [windowSize]producedBatch
@@ -81,6 +83,10 @@ type AbortedTxn struct {
 
 // producers is the producer state of a log: a pure function of its batches.
 //
+// now is the time that batches are taken in at. Producers expire by it and not, as
+// in Kafka, by the timestamps in their batches: someone who writes old data would
+// be forgotten at once.
+//
 // Invariants: open is ordered by first offset and has exactly the producers whose
 // txnFirst is not -1. ended holds transactions whose marker is appended but not yet
 // below the high watermark; for the last stable offset they are still open.
@@ -88,9 +94,12 @@ type producers struct {
 	byID  map[int64]*producer
 	open  []openTxn
 	ended []AbortedTxn
+	now   int64
 }
 
-func newProducers() producers { return producers{byID: map[int64]*producer{}} }
+func newProducers(now time.Time) producers {
+	return producers{byID: map[int64]*producer{}, now: now.UnixMilli()}
+}
 
 // check decides whether a client's batch may be appended. A duplicate returns the
 // remembered batch.
@@ -149,6 +158,7 @@ func (ps *producers) get(pid int64, epoch int16) *producer {
 	if epoch > p.epoch {
 		p.epoch, p.n = epoch, 0
 	}
+	p.seen = ps.now
 	return p
 }
 
@@ -215,7 +225,7 @@ func (ps *producers) firstUnstable() int64 {
 // expire forgets producers that have been silent since before the time given,
 // unless they have a transaction open.
 func (ps *producers) expire(before int64) {
-	maps.DeleteFunc(ps.byID, func(_ int64, p *producer) bool { return p.txnFirst < 0 && p.timestamp < before })
+	maps.DeleteFunc(ps.byID, func(_ int64, p *producer) bool { return p.txnFirst < 0 && p.seen < before })
 }
 
 // infos describes all producers by id.

@@ -90,7 +90,7 @@ func (l *Log) setEnd(offset int64) {
 // recoverFrom recovers with c as the point from which batches are read. Batches
 // below synced must be there. With rebuild no derived file is looked at.
 func (l *Log) recoverFrom(c checkpoint, inv inventory, synced int64, rebuild bool) error {
-	l.epochs, l.producers = epochs{}, newProducers()
+	l.epochs, l.producers = epochs{}, newProducers(l.opts.Now())
 	if !rebuild {
 		var err error
 		if l.epochs, err = l.loadEpochs(); err != nil {
@@ -437,7 +437,7 @@ func (l *Log) removeSegment(base int64) error {
 func (l *Log) snapshotAt(offset int64, inv inventory) (producers, error) {
 	if !slices.Contains(inv.snapshots, offset) {
 		if offset == inv.segments[0] {
-			return newProducers(), nil // nothing lies before it
+			return newProducers(l.opts.Now()), nil // nothing lies before it
 		}
 		return producers{}, fmt.Errorf("%w: no producer snapshot at offset %d", errDerived, offset)
 	}
@@ -445,7 +445,7 @@ func (l *Log) snapshotAt(offset int64, inv inventory) (producers, error) {
 	if err != nil {
 		return producers{}, err
 	}
-	ps, err := decodeProducers(b)
+	ps, err := decodeProducers(b, l.opts.Now())
 	if err != nil {
 		return producers{}, errors.Join(errDerived, err)
 	}
@@ -482,7 +482,7 @@ func (s *scan) next() (b []byte, info record.Info, ok bool, err error) {
 	}
 	if info.Control() {
 		if _, _, perr = record.ParseMarker(b); perr != nil {
-			return nil, info, false, nil
+			return nil, info, false, nil //nolint:nilerr // as above
 		}
 	}
 	s.at += size
@@ -515,14 +515,14 @@ func (s *scan) want(n int) error {
 // loadProducers computes the producer state of all batches below end from the
 // files. io and the lock are held.
 func (l *Log) loadProducers(end int64) (producers, error) {
-	ps, from := newProducers(), l.segs[0].base
+	ps, from := newProducers(l.opts.Now()), l.segs[0].base
 	if l.saved.recovery > from && l.saved.recovery <= end {
 		b, err := readFile(l.opts.FS, fileName(l.opts.Dir, l.saved.recovery, producersSuffix))
 		if err == nil {
-			if ps, err = decodeProducers(b); err == nil {
+			if ps, err = decodeProducers(b, l.opts.Now()); err == nil {
 				from = l.saved.recovery
 			} else {
-				ps = newProducers()
+				ps = newProducers(l.opts.Now())
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"time"
 )
 
 // A producer snapshot is the producer state of all batches below the offset in its
@@ -25,7 +26,7 @@ var errSnapshot = errors.New("producer snapshot is damaged")
 // encode returns the state as a snapshot.
 func (ps *producers) encode() []byte {
 	be := binary.BigEndian
-	b := make([]byte, snapshotHeader, snapshotHeader+len(ps.byID)*(40+32*windowSize))
+	b := make([]byte, snapshotHeader, snapshotHeader+len(ps.byID)*(48+32*windowSize))
 	be.PutUint16(b, snapshotVersion)
 	be.PutUint32(b[6:], uint32(len(ps.byID)))
 	for _, pid := range slices.Sorted(maps.Keys(ps.byID)) {
@@ -34,6 +35,7 @@ func (ps *producers) encode() []byte {
 		b = be.AppendUint16(b, uint16(p.epoch))
 		b = be.AppendUint32(b, uint32(p.coordinatorEpoch))
 		b = be.AppendUint64(b, uint64(p.timestamp))
+		b = be.AppendUint64(b, uint64(p.seen))
 		b = be.AppendUint64(b, uint64(p.txnFirst))
 		b = append(b, byte(p.n))
 		for _, w := range p.batches[:p.n] {
@@ -51,8 +53,8 @@ func (ps *producers) encode() []byte {
 // decodeProducers reads a snapshot. Transactions that had ended when it was taken
 // are not in it: their markers are below its offset, and what recovery keeps is
 // stable.
-func decodeProducers(b []byte) (producers, error) {
-	ps := newProducers()
+func decodeProducers(b []byte, now time.Time) (producers, error) {
+	ps := newProducers(now)
 	be := binary.BigEndian
 	if len(b) < snapshotHeader || be.Uint16(b) != snapshotVersion || crc32.Checksum(b[6:], castagnoli) != be.Uint32(b[2:]) {
 		return ps, errSnapshot
@@ -60,14 +62,14 @@ func decodeProducers(b []byte) (producers, error) {
 	count := be.Uint32(b[6:])
 	b = b[snapshotHeader:]
 	for range count {
-		const fixed, batch = 8 + 2 + 4 + 8 + 8 + 1, 4 + 4 + 8 + 8 + 8
+		const fixed, batch = 8 + 2 + 4 + 8 + 8 + 8 + 1, 4 + 4 + 8 + 8 + 8
 		if len(b) < fixed {
 			return ps, errSnapshot
 		}
 		pid := int64(be.Uint64(b))
 		p := &producer{
 			epoch: int16(be.Uint16(b[8:])), coordinatorEpoch: int32(be.Uint32(b[10:])), timestamp: int64(be.Uint64(b[14:])),
-			txnFirst: int64(be.Uint64(b[22:])), n: int8(b[30]),
+			seen: int64(be.Uint64(b[22:])), txnFirst: int64(be.Uint64(b[30:])), n: int8(b[38]),
 		}
 		b = b[fixed:]
 		if p.n < 0 || p.n > windowSize || len(b) < int(p.n)*batch {

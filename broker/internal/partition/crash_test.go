@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	crashSeeds = flag.Uint64("crash.seeds", 120, "how many chains of power cuts to run")
+	crashSeeds = flag.Uint64("crash.seeds", 170, "how many chains of power cuts to run")
 	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
 )
 
@@ -121,14 +121,17 @@ func TestEveryCallFails(t *testing.T) {
 }
 
 // failNth runs the same work with the n-th call failing; false when there were fewer.
-func failNth(t *testing.T, n int64, fault error) (fired bool) {
+func failNth(t *testing.T, n int64, fault error) bool {
+	var fired atomic.Bool
 	mem := fsys.NewMem()
 	hook := fsys.Nth(n, fault)
 	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup}
 	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300}
 	w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
 		err := hook(c)
-		fired = fired || err != nil
+		if err != nil {
+			fired.Store(true)
+		}
 		return err
 	}}
 	if err := w.open(); err != nil {
@@ -165,7 +168,7 @@ func failNth(t *testing.T, n int64, fault error) (fired bool) {
 		}
 		after.close()
 	}
-	return fired
+	return fired.Load()
 }
 
 // TestDiskFullHeals: writes fail while the disk is full and work again after.

@@ -94,9 +94,11 @@ func (e *env) durable(b []byte, o Origin) *Pending {
 
 func wait(t testing.TB, c <-chan struct{}) {
 	t.Helper()
+	timer := time.NewTimer(10 * time.Second)
+	defer timer.Stop()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
+	case <-timer.C:
 		t.Fatal("nothing happened for 10 seconds")
 	}
 }
