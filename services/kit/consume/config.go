@@ -82,8 +82,9 @@ type Config struct {
 // Limits bound what a consumer holds: records that were fetched and are not yet
 // done, parked ones included.
 type Limits struct {
-	// Records and Bytes are totals over all partitions; each partition may fill an
-	// equal share. Bytes may be exceeded by one fetch. Defaults: 2,000 and 64 MiB.
+	// Records and Bytes are totals over all partitions; the parked records of one
+	// among several may take half. Bytes may be exceeded by one fetch. Defaults:
+	// 2,000 and 64 MiB.
 	Records int
 	Bytes   int64
 	// Window is how far a partition may run ahead of its watermark while a parked

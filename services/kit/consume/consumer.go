@@ -145,6 +145,8 @@ func (c *Consumer) options(e *engine) []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxBytes(int32(min(c.cfg.Limits.Bytes, 16<<20))),
+		// A fetch that waits for records keeps a resumed partition waiting too.
+		kgo.FetchMaxWait(time.Second),
 		kgo.SessionTimeout(c.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(c.cfg.SessionTimeout / 4),
 		kgo.RebalanceTimeout(max(30*time.Second, 3*c.cfg.DrainTimeout)),

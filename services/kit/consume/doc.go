@@ -32,9 +32,9 @@
 // dependency that is away (Config.Unavailable) is waited for without limit:
 // an outage must not empty a topic into its dead-letter topic.
 //
-// Bounds. Records and bytes held are limited; a partition that fills its share is
-// paused, and polling rests while the whole is full. The poll loop never waits for
-// a handler, and heartbeats do not depend on it.
+// Bounds. Records and bytes held are limited: polling rests while they are used up,
+// and a partition that takes half of them, because its keys are parked, is paused.
+// The poll loop never waits for a handler, and heartbeats do not depend on it.
 //
 // # Outcomes
 //

@@ -178,11 +178,21 @@ func (e *engine) take(batches []batch) {
 		}
 		l.highWater = max(l.highWater, b.highWater)
 		e.sched.add(l.assignment, b.records)
-		if !l.paused && e.sched.full(l.assignment) {
-			l.paused = true
-			e.pause(l.topic, l.partition, true)
-		}
+		e.adjust(l.assignment)
 	}
+}
+
+// adjust pauses an assignment that is full and resumes one that has slack again.
+func (e *engine) adjust(a *assignment) {
+	switch {
+	case !a.paused && e.sched.full(a):
+		a.paused = true
+	case a.paused && e.sched.slack(a):
+		a.paused = false
+	default:
+		return
+	}
+	e.pause(a.topic, a.partition, a.paused)
 }
 
 // settle takes a worker's results.
@@ -197,10 +207,7 @@ func (e *engine) settle(f finished) {
 	if !e.sched.finish(e.now(), f.task, f.results) {
 		return
 	}
-	if a.paused && e.sched.slack(a) {
-		a.paused = false
-		e.pause(a.topic, a.partition, false)
-	}
+	e.adjust(a)
 	if a.closing {
 		e.endDrains()
 	}

@@ -119,7 +119,9 @@ func TestOutcomes(t *testing.T) {
 		seen[name] = &atomic.Int32{}
 		b.send(&kgo.Record{Topic: b.topic, Key: []byte(name), Value: []byte(name)})
 	}
-	c := b.consumer(func(cfg *consume.Config) { cfg.HandlerTimeout = 50 * time.Millisecond })
+	c := b.consumer(func(cfg *consume.Config) {
+		cfg.HandlerTimeout, cfg.Backoff.Budget = time.Second, time.Minute
+	})
 	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
 		name := string(m.Record.Key)
 		n := seen[name].Add(1)

@@ -25,7 +25,7 @@ type scheduler struct {
 	held    int
 	bytes   int64
 	running int
-	// assigned is the number of assignments that share the limits.
+	// assigned is the number of assignments.
 	assigned int
 }
 
@@ -43,6 +43,9 @@ type assignment struct {
 	held      int
 	bytes     int64
 	running   int
+	// parked and parkedBytes count what waits in parked lanes.
+	parked      int
+	parkedBytes int64
 	// closing is set on revocation: nothing new starts.
 	closing bool
 	// dropped is set when the assignment is over: late results are ignored.
@@ -118,8 +121,12 @@ func (s *scheduler) add(a *assignment, records []*kgo.Record) {
 		s.bytes += it.bytes
 		l := s.laneOf(a, r)
 		l.queue = append(l.queue, it)
-		if l.state == idle {
+		switch l.state {
+		case idle:
 			s.makeReady(l)
+		case parked:
+			a.parked++
+			a.parkedBytes += it.bytes
 		}
 	}
 }
@@ -249,6 +256,7 @@ func (s *scheduler) finish(now time.Time, t *task, results []result) bool {
 		l.state = parked
 		l.due = now.Add(after)
 		heap.Push(&s.parked, l)
+		l.countParked(+1)
 	default:
 		s.makeReady(l)
 	}
@@ -266,7 +274,17 @@ func (s *scheduler) release(a *assignment, it *item) {
 // wake makes the parked lanes ready whose time has come.
 func (s *scheduler) wake(now time.Time) {
 	for len(s.parked) > 0 && !s.parked[0].due.After(now) {
-		s.makeReady(heap.Pop(&s.parked).(*lane))
+		l := heap.Pop(&s.parked).(*lane)
+		l.countParked(-1)
+		s.makeReady(l)
+	}
+}
+
+// countParked adds the lane's queue to what is parked, or takes it off.
+func (l *lane) countParked(sign int) {
+	l.of.parked += sign * len(l.queue)
+	for _, it := range l.queue {
+		l.of.parkedBytes += int64(sign) * it.bytes
 	}
 }
 
@@ -304,21 +322,19 @@ func (s *scheduler) room() int {
 	return max(0, s.limits.Records-s.held)
 }
 
-// full and slack say whether a partition fills its share of the limits, and
-// whether it has emptied half of it again. In between, it stays as it is.
+// full and slack say whether an assignment is to be paused, and whether it may go
+// on. In between, it stays as it is.
+//
+// Paused is the partition whose parked keys take half of the room, so that others
+// have the rest, or that runs too far ahead of its watermark. A partition that is
+// merely busy is not: pausing costs what the client has fetched ahead, and a wait
+// for the fetch that is under way. That everything stays in bounds is room's work.
 func (s *scheduler) full(a *assignment) bool {
-	records, bytes := s.share()
-	return a.held >= records || a.bytes >= bytes || a.tracker.window() >= s.limits.Window
+	return s.assigned > 1 && (a.parked >= s.limits.Records/2 || a.parkedBytes >= s.limits.Bytes/2) || a.tracker.window() >= s.limits.Window
 }
 
 func (s *scheduler) slack(a *assignment) bool {
-	records, bytes := s.share()
-	return a.held <= records/2 && a.bytes <= bytes/2 && a.tracker.window() <= s.limits.Window/2
-}
-
-func (s *scheduler) share() (records int, bytes int64) {
-	n := max(1, s.assigned)
-	return max(2, s.limits.Records/n), max(2, s.limits.Bytes/int64(n))
+	return a.parked <= s.limits.Records/4 && a.parkedBytes <= s.limits.Bytes/4 && a.tracker.window() <= s.limits.Window/2
 }
 
 // size is what a record is counted as: its bytes and what holding it costs.

@@ -185,37 +185,68 @@ func TestLateResultsAreDropped(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
+func TestRoom(t *testing.T) {
 	s := newScheduler(Limits{Records: 8, Bytes: 1 << 20, Window: 100})
 	a, b := s.assign("t", 0, &route{}), s.assign("t", 1, &route{})
-	s.add(a, records(0, "a", "a", "a", "a"))
-	if !s.full(a) || s.full(b) || s.room() != 4 {
-		t.Errorf("full %v %v, room %d; want the first to fill its half", s.full(a), s.full(b), s.room())
+	s.add(a, records(0, "a", "a", "a", "a", "a"))
+	s.add(b, records(0, "a", "a"))
+	if s.room() != 1 || s.full(a) || s.full(b) {
+		t.Errorf("room %d, full %v %v; want room for one, none paused for being busy", s.room(), s.full(a), s.full(b))
 	}
-	s.add(b, records(0, "a", "a", "a", "a"))
+	s.add(b, records(2, "a", "a"))
 	if s.room() != 0 {
 		t.Errorf("room %d, want none", s.room())
 	}
-	for range 2 {
-		tk := s.next(epoch)
-		s.finish(epoch, tk, verdicts(tk, acknowledge, 0))
+	heavy := newScheduler(Limits{Records: 1000, Bytes: 1000, Window: 100})
+	heavy.add(heavy.assign("t", 0, &route{}), []*kgo.Record{{Key: []byte("k"), Value: make([]byte, 2000)}})
+	if heavy.room() != 0 {
+		t.Error("bytes do not limit")
+	}
+}
+
+// What is parked may take half of the room, then its partition pauses; the only
+// partition does not, for nobody else needs the room.
+func TestParkedPartitionPauses(t *testing.T) {
+	s := newScheduler(Limits{Records: 8, Bytes: 1 << 20, Window: 100})
+	a := s.assign("t", 0, &route{})
+	s.add(a, records(0, "bad", "bad", "bad", "good"))
+	tasks := startAll(s, epoch)
+	s.finish(epoch, tasks[0], verdicts(tasks[0], retry, time.Second))
+	s.add(a, records(4, "bad"))
+	if s.full(a) {
+		t.Error("the only partition is to be paused")
+	}
+	s.assign("t", 1, &route{})
+	if !s.full(a) || a.parked != 4 {
+		t.Errorf("full: %v with %d parked of 8, want full at 4", s.full(a), a.parked)
+	}
+	now := epoch.Add(time.Second)
+	s.wake(now)
+	if a.parked != 0 || a.parkedBytes != 0 || !s.slack(a) {
+		t.Errorf("%d parked (%d bytes) after it woke", a.parked, a.parkedBytes)
+	}
+}
+
+// So does a partition that runs too far ahead of its watermark.
+func TestWindow(t *testing.T) {
+	s := newScheduler(Limits{Records: 100, Bytes: 1 << 20, Window: 4})
+	a := s.assign("t", 0, &route{})
+	s.add(a, records(0, "bad", "good", "good", "good"))
+	if !s.full(a) {
+		t.Error("not full with a window of 4")
+	}
+	bad := startAll(s, epoch)[0]
+	for range 3 {
+		for _, tk := range startAll(s, epoch) {
+			s.finish(epoch, tk, verdicts(tk, acknowledge, 0))
+		}
 	}
 	if s.slack(a) {
-		t.Fatal("slack with 3 of 4 held")
+		t.Error("slack although the watermark has not moved")
 	}
-	for !s.slack(a) {
-		tk := s.next(epoch)
-		s.finish(epoch, tk, verdicts(tk, acknowledge, 0))
-	}
-	if a.held != 2 {
-		t.Errorf("slack at %d held, want 2", a.held)
-	}
-
-	heavy := newScheduler(Limits{Records: 1000, Bytes: 1000, Window: 100})
-	c := heavy.assign("t", 0, &route{})
-	heavy.add(c, []*kgo.Record{{Key: []byte("k"), Value: make([]byte, 2000)}})
-	if heavy.room() != 0 || !heavy.full(c) {
-		t.Error("bytes do not limit")
+	s.finish(epoch, bad, verdicts(bad, acknowledge, 0))
+	if !s.slack(a) && a.tracker.window() == 0 {
+		t.Error("no slack although all is done")
 	}
 }
 
