@@ -8,6 +8,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/debezium"
@@ -84,7 +87,16 @@ func (s *Service) notify(ctx context.Context, tx pgx.Tx, m *consume.Message, ord
 	if err != nil || !fresh || to.Deleted {
 		return err
 	}
+	return s.send(ctx, mail)
+}
+
+// send hands a mail to the mail server, in a span of its own.
+func (s *Service) send(ctx context.Context, mail Mail) error {
+	ctx, span := s.tracer.Start(ctx, "send mail", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("network.protocol.name", "smtp"), attribute.String("messaging.message.id", mail.MessageID)))
+	defer span.End()
 	if err := s.sender.Send(ctx, mail); err != nil {
+		span.SetStatus(codes.Error, err.Error())
 		return fmt.Errorf("%w: %w", errMailServer, err)
 	}
 	return nil

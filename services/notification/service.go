@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/serde"
@@ -36,6 +37,7 @@ type Service struct {
 	pool     *pgxpool.Pool
 	serde    *serde.Serde
 	sender   Sender
+	tracer   trace.Tracer
 	http     *service.HTTP
 	consumer *consume.Consumer
 	closers  []func()
@@ -48,7 +50,7 @@ var migrations embed.FS
 // New connects, brings the database up to date, and listens. It serves nothing
 // before Run.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service, err error) {
-	s := &Service{}
+	s := &Service{tracer: tel.Tracer.Tracer("github.com/quokka-stream/quokka/services/notification")}
 	defer func() {
 		if err != nil {
 			s.close()

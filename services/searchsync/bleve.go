@@ -176,7 +176,9 @@ func (b *bleveIndex) Search(ctx context.Context, kind Kind, text string, limit i
 		if err := parsed.Validate(); err != nil {
 			return Result{}, fmt.Errorf("%w: %w", ErrBadQuery, err)
 		}
-		wanted = bleve.NewConjunctionQuery(ofKind, parsed)
+		// The parser splits ids and SKUs into words; as a whole they are terms.
+		whole := bleve.NewTermQuery(text)
+		wanted = bleve.NewConjunctionQuery(ofKind, bleve.NewDisjunctionQuery(parsed, whole))
 	}
 	request := bleve.NewSearchRequestOptions(wanted, limit, 0, false)
 	request.Fields = []string{fieldVersion, fieldSource}

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/debezium"
 	"github.com/quokka-stream/quokka/schemas/events"
@@ -92,7 +95,15 @@ func (s *Service) linesLogged(ctx context.Context, batch []*consume.Message) err
 	return s.apply(ctx, docs)
 }
 
+// apply makes the documents durable in the index. Inside a trace it is a span of
+// its own; log lines are untraced.
 func (s *Service) apply(ctx context.Context, docs []Document) error {
+	if trace.SpanContextFromContext(ctx).IsValid() {
+		var span trace.Span
+		ctx, span = s.tracer.Start(ctx, "index documents", trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(attribute.Int("quokka.documents", len(docs))))
+		defer span.End()
+	}
 	if err := s.index.Apply(ctx, docs); err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}

@@ -125,6 +125,9 @@ func testIndex(t *testing.T, index Index) {
 	if got := search(Products, "sku:SKU-2"); got != "SKU-2" {
 		t.Errorf("search by exact field found %q", got)
 	}
+	if got := search(Products, "SKU-2"); got != "SKU-2" {
+		t.Errorf("search by a bare id found %q", got)
+	}
 	if got := search(Customers, ""); got != "" {
 		t.Errorf("another kind found %q", got)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/serde"
 	"github.com/quokka-stream/quokka/services/kit/consume"
@@ -29,6 +31,7 @@ type Config struct {
 type Service struct {
 	index    Index
 	serde    *serde.Serde
+	tracer   trace.Tracer
 	http     *service.HTTP
 	consumer *consume.Consumer
 	closers  []func()
@@ -37,7 +40,7 @@ type Service struct {
 
 // New opens the index and listens. It serves nothing before Run.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service, err error) {
-	s := &Service{}
+	s := &Service{tracer: tel.Tracer.Tracer("github.com/quokka-stream/quokka/services/searchsync")}
 	defer func() {
 		if err != nil {
 			s.close()
