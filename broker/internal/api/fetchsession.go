@@ -75,11 +75,11 @@ func newFetchSessions(max int, now func() time.Time) *fetchSessions {
 // resolve returns the partitions that a request is about, and the session, locked,
 // that it belongs to; no session where the client wants none or cannot have one.
 func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession, []*fetchEntry, int16) {
-	switch {
-	case req.SessionEpoch == -1: // one request alone; it ends a session that it names
+	switch req.SessionEpoch {
+	case -1: // one request alone; it ends a session that it names
 		f.remove(req.SessionID)
 		return nil, entriesOf(req), errcode.None
-	case req.SessionEpoch == 0:
+	case 0:
 		f.remove(req.SessionID)
 		entries := entriesOf(req)
 		return f.create(c, entries), entries, errcode.None

@@ -27,6 +27,8 @@ const maxFrame = 64 << 20
 
 const headerSize = 8
 
+var emptyHeader [headerSize]byte
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Log is an open log. It implements cluster.Log.
@@ -122,7 +124,7 @@ func cut(b []byte) ([]byte, bool) {
 }
 
 func frame(records [][]byte) []byte {
-	b := make([]byte, headerSize)
+	b := append([]byte(nil), emptyHeader[:]...)
 	for _, r := range records {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(r)))
 		b = append(b, r...)

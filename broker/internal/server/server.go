@@ -77,7 +77,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		c, err := ln.Accept()
 		if err != nil {
 			if s.soft.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // closing is what made it fail
 			}
 			var ne net.Error
 			if !errors.As(err, &ne) && errors.Is(err, net.ErrClosed) {

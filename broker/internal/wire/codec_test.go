@@ -120,7 +120,9 @@ func TestResponsesAgainstKmsg(t *testing.T) {
 	}}}
 	for v := int16(4); v <= 18; v++ {
 		var vec Vec
-		vec.Append(func(dst []byte) []byte { return AppendResponseHeader(dst, &Request{Key: KeyFetch, Version: v, CorrelationID: 77}) })
+		vec.Append(func(dst []byte) []byte {
+			return AppendResponseHeader(dst, &Request{Key: KeyFetch, Version: v, CorrelationID: 77})
+		})
 		header := vec.Len()
 		fetch.AppendTo(&vec, v)
 		vec.Finish()
