@@ -273,7 +273,6 @@ func rec(fields ...string) string {
 }
 
 func optional(name string) string { return `{"name":"` + name + `","type":"int","default":0}` }
-func required(name string) string { return `{"name":"` + name + `","type":"int"}` }
 
 // dump is the state as text, for comparing two.
 func dump(st *state) string {
@@ -301,16 +300,4 @@ func dump(st *state) string {
 	}
 	slices.Sort(lines)
 	return b.String() + strings.Join(lines, "\n")
-}
-
-// eventually fails the test when a condition does not come true.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }

@@ -29,10 +29,10 @@ type kafkaLog struct {
 	reader   *kgo.Client
 	producer *kgo.Client
 	admin    *kadm.Client
-	// pending is the outcome of an append that was given up on; the next
-	// append waits for it, so that no decision is taken while a write may
+	// pending is closed when an append that was given up on has ended; what
+	// comes next waits for it, so that no decision is taken while a write may
 	// still arrive.
-	pending chan error
+	pending chan struct{}
 }
 
 // openKafka connects, and creates the topic or checks it.
@@ -200,7 +200,7 @@ func (l *kafkaLog) append(ctx context.Context, records []logRecord) (int64, erro
 		err  error
 	}
 	done := make(chan outcome, 1)
-	pending := make(chan error, 1)
+	pending := make(chan struct{})
 	// The records' own deadline is RecordDeliveryTimeout: a cancelled request
 	// must not leave half a batch behind.
 	var (
@@ -225,7 +225,7 @@ func (l *kafkaLog) append(ctx context.Context, records []logRecord) (int64, erro
 			}
 			if left--; left == 0 {
 				done <- result
-				pending <- result.err
+				close(pending)
 			}
 		})
 	}

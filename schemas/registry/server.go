@@ -69,7 +69,7 @@ func openOn(ctx context.Context, cfg Config, log topicLog) (*Server, error) {
 		return nil, fmt.Errorf("registry: cannot read topic %s: %w", cfg.Topic, err)
 	}
 	if s.listener = cfg.Listener; s.listener == nil {
-		if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+		if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Addr); err != nil {
 			s.halt()
 			return nil, fmt.Errorf("registry: cannot listen on %s: %w: choose another address", cfg.Addr, err)
 		}
