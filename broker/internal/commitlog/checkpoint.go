@@ -95,9 +95,14 @@ func readFile(fs fsys.FS, name string) ([]byte, error) {
 	return b, nil
 }
 
+// identity is what the identity file says.
+func identity(id [16]byte) string {
+	return fmt.Sprintf("version: 0\ntopic_id: %s\n", base64.RawURLEncoding.EncodeToString(id[:]))
+}
+
 // checkIdentity holds the directory to the topic's id, and writes it into a new one.
 func checkIdentity(fs fsys.FS, dir string, id [16]byte) error {
-	want := fmt.Sprintf("version: 0\ntopic_id: %s\n", base64.RawURLEncoding.EncodeToString(id[:]))
+	want := identity(id)
 	got, err := readFile(fs, filepath.Join(dir, identityFile))
 	if errors.Is(err, fsys.ErrNotExist) {
 		return replaceFile(fs, dir, identityFile, []byte(want))
@@ -160,6 +165,9 @@ func (l *Log) checkpointAt(m mark) error {
 		}
 	}()
 	e.truncateEnd(m.offset)
+	if err := l.syncForCheckpoint(m); err != nil {
+		return err
+	}
 	for i := range views {
 		if err := l.saveDerived(&views[i], views[i].seg.base < m.base); err != nil {
 			return err
@@ -177,6 +185,21 @@ func (l *Log) checkpointAt(m mark) error {
 		return err
 	}
 	return l.dropSnapshots(m.offset)
+}
+
+// syncForCheckpoint syncs the segment that m lies in where it may be durable in the
+// journal only: a checkpoint speaks of segments.
+func (l *Log) syncForCheckpoint(m mark) error {
+	l.Lock()
+	seg := l.segs[l.segmentOf(m.offset)]
+	due := seg.base == m.base && seg.synced < m.pos
+	l.Unlock()
+	if !due {
+		return nil
+	}
+	upTo, err := l.syncFiles()
+	l.synced(upTo, err)
+	return err
 }
 
 // countEntries counts what the indexes of the last view, the segment of the recovery

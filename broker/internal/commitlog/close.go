@@ -38,6 +38,8 @@ func (l *Log) Close() error {
 	defer l.Unlock()
 	l.stop(errClosed)
 	l.stopped = errClosed
+	l.clean = err == nil
+	l.opts.Committer.unregister(l)
 	for _, s := range l.segs {
 		s.release()
 	}
@@ -72,6 +74,7 @@ func (l *Log) Delete() error {
 	l.Lock()
 	segs := l.segs
 	l.Unlock()
+	l.opts.Committer.unregister(l)
 	// The name goes first and durably, so that a topic made again under it finds
 	// nothing; readers keep their files until they are done.
 	away := fmt.Sprintf("%s.%x%s", l.opts.Dir, l.opts.ID[:4], deletedSuffix)

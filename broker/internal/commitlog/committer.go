@@ -40,6 +40,14 @@ type CommitterConfig struct {
 	// restart may begin to read; 0 = 32 MiB. A restart after a crash reads at most
 	// about twice this of each log.
 	MarkBytes int64
+	// JournalBytes is the size of the commit journal under FlushGroup: two files of
+	// half of it, made in the background once the broker has some work, that are
+	// written in turns. 0 = 32 MiB; negative = none, each round syncs every segment
+	// it wrote.
+	JournalBytes int64
+	// JournalAfter is how many rounds pass before the journal is made: a broker that
+	// hardly works does not need one; 0 = 100.
+	JournalAfter int64
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
 }
@@ -57,6 +65,12 @@ type Committer struct {
 	spare   []*Log
 	closing bool
 	stats   Stats
+	logs    map[*Log]struct{} // those open
+	failed  error             // the journal cannot be trusted: no log takes anything
+	journal *journal          // nil where there is none
+	// replayed is how far logs must reach after the journal was written into them;
+	// each is looked at once, when it is opened.
+	replayed map[string]place
 
 	tasks   []*Log // logs whose upkeep is due
 	tasksOn bool
@@ -69,11 +83,20 @@ type Committer struct {
 
 // Stats counts what a committer did.
 type Stats struct {
-	Rounds int64 // turns that wrote something
-	Logs   int64 // logs written, over all rounds
-	Syncs  int64 // files synced
+	Rounds    int64 // turns that wrote something
+	Journaled int64 // rounds that the journal made durable
+	Logs      int64 // logs written, over all rounds
+	Syncs     int64 // files synced by rounds
 	// SyncTime is the time rounds spent waiting for syncs.
 	SyncTime time.Duration
+}
+
+func (s *Stats) add(o Stats) {
+	s.Rounds += o.Rounds
+	s.Journaled += o.Journaled
+	s.Logs += o.Logs
+	s.Syncs += o.Syncs
+	s.SyncTime += o.SyncTime
 }
 
 // syncers bounds how many files of one round are synced at the same time.
@@ -99,8 +122,17 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	if err := makeDir(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
 	}
-	c := &Committer{cfg: cfg, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1)}
+	if cfg.JournalBytes == 0 {
+		cfg.JournalBytes = defaultJournalBytes
+	}
+	if cfg.JournalAfter <= 0 {
+		cfg.JournalAfter = 100
+	}
+	c := &Committer{cfg: cfg, logs: map[*Log]struct{}{}, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1)}
 	c.wake.L = &c.mu
+	if err := c.openJournal(); err != nil {
+		return nil, err
+	}
 	go c.run()
 	if cfg.Flush != FlushGroup {
 		c.bg.Add(1)
@@ -122,6 +154,9 @@ func (c *Committer) Close() error {
 	c.mu.Unlock()
 	<-c.done
 	c.bg.Wait()
+	if c.journal != nil {
+		c.journal.close()
+	}
 	return nil
 }
 
@@ -165,24 +200,26 @@ func (c *Committer) run() {
 		if logs == nil {
 			return
 		}
-		r.logs = r.logs[:0]
+		r.logs, r.record, r.journal = r.logs[:0], beginRecord(r.record), nil
+		if c.journal != nil && c.journal.isOpen() {
+			r.journal = c.journal
+		}
 		for _, l := range logs {
 			l.writeStaged(&r)
 		}
-		var took time.Duration
+		s := Stats{Rounds: 1, Logs: int64(len(r.logs))}
 		if c.cfg.Flush == FlushGroup {
 			began := time.Now()
-			c.syncAll(r.logs)
-			took = time.Since(began)
+			c.settle(&r, &s)
+			s.SyncTime = time.Since(began)
 		} else {
 			c.noteLate(&r)
 		}
 		c.mu.Lock()
-		c.stats.Rounds++
-		c.stats.Logs += int64(len(logs))
-		if c.cfg.Flush == FlushGroup {
-			c.stats.Syncs += int64(len(r.logs))
-			c.stats.SyncTime += took
+		c.stats.add(s)
+		if c.stats.Rounds == c.cfg.JournalAfter && c.journal != nil && !c.closing && r.journal == nil && !c.journal.isOpen() {
+			c.bg.Add(1)
+			go c.createJournal()
 		}
 		clear(logs)
 		c.spare = logs[:0]
@@ -191,21 +228,48 @@ func (c *Committer) run() {
 	}
 }
 
+// settle makes a round durable and tells its logs.
+func (c *Committer) settle(r *round, s *Stats) {
+	if len(r.logs) == 0 {
+		return
+	}
+	if r.journal != nil {
+		ok, switched, err := c.journal.commit(r)
+		if switched >= 0 {
+			c.bg.Add(1)
+			go c.cleanJournal(switched)
+		}
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		if ok {
+			s.Journaled, s.Syncs = 1, 1
+			for i := range r.logs {
+				r.logs[i].log.synced(r.logs[i].upTo, nil)
+			}
+			return
+		}
+	}
+	s.Syncs = int64(len(r.logs))
+	c.syncAll(r.logs)
+}
+
 // syncAll syncs the files of the logs, several at a time, and tells each log as
 // soon as its own is done.
-func (c *Committer) syncAll(logs []*Log) {
+func (c *Committer) syncAll(logs []wrote) {
 	one := func(l *Log) {
 		upTo, err := l.syncFiles()
 		l.synced(upTo, err)
 	}
 	if len(logs) == 1 {
-		one(logs[0])
+		one(logs[0].log)
 		return
 	}
 	var wg sync.WaitGroup
 	work := make(chan *Log, len(logs))
-	for _, l := range logs {
-		work <- l
+	for _, w := range logs {
+		work <- w.log
 	}
 	close(work)
 	for range min(syncers, len(logs)) {
@@ -222,8 +286,8 @@ func (c *Committer) syncAll(logs []*Log) {
 // them has much to lose.
 func (c *Committer) noteLate(r *round) {
 	c.mu.Lock()
-	for _, l := range r.logs {
-		c.late[l] = struct{}{}
+	for _, w := range r.logs {
+		c.late[w.log] = struct{}{}
 	}
 	c.mu.Unlock()
 	if r.early {
@@ -248,9 +312,9 @@ func (c *Committer) syncLate() {
 		case <-c.early:
 		}
 		c.mu.Lock()
-		logs := make([]*Log, 0, len(c.late))
+		logs := make([]wrote, 0, len(c.late))
 		for l := range c.late {
-			logs = append(logs, l)
+			logs = append(logs, wrote{log: l})
 		}
 		clear(c.late)
 		c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
@@ -72,12 +73,14 @@ type Log struct {
 	epochs    epochs
 	places    placeCache
 
-	saved     checkpoint // what the checkpoint file says
-	sinceMark int64      // bytes staged since the last mark was placed
-	marks     []mark     // places up to which a checkpoint may be made, oldest first
-	unsynced  int64      // bytes written and not synced
-	stopped   error      // *record.Error once the log takes no more
-	changed   sync.Cond  // written, durable or stopped has changed
+	saved     checkpoint   // what the checkpoint file says
+	sinceMark int64        // bytes staged since the last mark was placed
+	marks     []mark       // places up to which a checkpoint may be made, oldest first
+	unsynced  int64        // bytes written and not synced
+	lives     atomic.Int64 // rises when journal entries of this log become worthless
+	clean     bool         // closed with everything synced
+	stopped   error        // *record.Error once the log takes no more
+	changed   sync.Cond    // written, durable or stopped has changed
 }
 
 // staged is a batch that has its offset and waits to be written.

@@ -28,10 +28,12 @@ func (o *idle) Failed(_ int64, err error) { o.failed = err }
 
 type fixture struct {
 	testing.TB
-	fs   fsys.FS
-	cfg  Config
-	mark int64
-	c    *Committer
+	fs      fsys.FS
+	cfg     Config
+	mark    int64
+	journal int64 // size of the commit journal; 0 = none
+	id      [16]byte
+	c       *Committer
 	*Log
 }
 
@@ -43,11 +45,17 @@ func (f *fixture) open() {
 }
 
 func (f *fixture) tryOpen() (err error) {
-	f.c, err = NewCommitter(CommitterConfig{FS: f.fs, Dir: "/data", MarkBytes: f.mark, Logger: quiet})
+	if f.id == [16]byte{} {
+		f.id[0] = 1
+	}
+	if f.journal == 0 {
+		f.journal = -1
+	}
+	f.c, err = NewCommitter(CommitterConfig{FS: f.fs, Dir: "/data", MarkBytes: f.mark, JournalBytes: f.journal, JournalAfter: 2, Logger: quiet})
 	if err != nil {
 		return err
 	}
-	f.Log, err = Open(Options{FS: f.fs, Dir: "/data/t-0", ID: [16]byte{1}, Config: f.cfg, Committer: f.c, Owner: &idle{}, Logger: quiet})
+	f.Log, err = Open(Options{FS: f.fs, Dir: "/data/t-0", ID: f.id, Config: f.cfg, Committer: f.c, Owner: &idle{}, Logger: quiet})
 	return err
 }
 

@@ -31,6 +31,10 @@ func Open(opts Options) (*Log, error) {
 		}
 		return nil, fmt.Errorf("open log %s: %w", opts.Dir, err)
 	}
+	if err := opts.Committer.register(l); err != nil {
+		l.closeSegments()
+		return nil, fmt.Errorf("open log %s: %w", opts.Dir, err)
+	}
 	return l, nil
 }
 

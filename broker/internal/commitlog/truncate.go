@@ -85,6 +85,9 @@ func (l *Log) truncateFiles(offset int64) (int64, error) {
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
 		return 0, err
 	}
+	if err := l.opts.Committer.void(l); err != nil {
+		return 0, err
+	}
 	if err := s.cutTo(pos, end); err != nil {
 		return 0, err
 	}

@@ -7,9 +7,28 @@ import (
 
 // round is one turn of the committer: what it wrote and what has to be synced.
 type round struct {
-	logs  []*Log // those with something to sync
-	bufs  [][]byte
-	early bool // a log has more unsynced bytes than it should
+	logs    []wrote
+	bufs    [][]byte
+	early   bool // a log has more unsynced bytes than it should
+	journal *journal
+	record  []byte // what was written, for the journal; only while journal is set
+}
+
+// wrote is a log that a round has written, and up to which offset.
+type wrote struct {
+	log  *Log
+	upTo int64
+	life int64
+}
+
+// add notes batches for the journal, unless the round is too large for it.
+func (r *round) add(l *Log, base, pos int64, batches []staged) {
+	if r.journal == nil || len(batches) == 0 {
+		return
+	}
+	if r.record = r.journal.appendData(r.record, l, base, pos, batches); len(r.record) > journalRound {
+		r.journal = nil
+	}
 }
 
 // writeStaged writes what is staged into the segments' files. It runs in the
@@ -37,7 +56,7 @@ func (l *Log) writeStaged(r *round) {
 		l.failedWrite(err)
 	}
 	if l.stopped == nil && l.durable < l.written {
-		r.logs = append(r.logs, l)
+		r.logs = append(r.logs, wrote{l, l.written, l.lives.Load()})
 		r.early = r.early || l.unsynced > l.opts.Committer.cfg.SyncBytes
 	}
 }
@@ -75,6 +94,7 @@ func (l *Log) writeRun(batches []staged, r *round) error {
 	clear(r.bufs)
 	l.Lock()
 	defer l.Unlock()
+	pos, kept := seg.size, 0
 	for i := range batches {
 		e := &batches[i]
 		if n < int64(e.info.Size) {
@@ -90,7 +110,9 @@ func (l *Log) writeRun(batches []staged, r *round) error {
 		}
 		l.written = e.info.NextOffset()
 		l.unsynced += int64(e.info.Size)
+		kept++
 	}
+	r.add(l, seg.base, pos, batches[:kept]) // before the bytes are given back
 	l.opts.Owner.Advanced()
 	l.changed.Broadcast()
 	return err
@@ -184,8 +206,9 @@ func fatal(err error) error { return fatalError{err} }
 func (l *Log) syncFiles() (upTo int64, err error) {
 	l.Lock()
 	if l.stopped != nil {
+		err := l.stopped
 		l.Unlock()
-		return 0, nil
+		return 0, err
 	}
 	upTo = l.written
 	seg := l.active() // those before it were synced when it was made
@@ -200,6 +223,20 @@ func (l *Log) syncFiles() (upTo int64, err error) {
 	seg.synced = max(seg.synced, min(size, seg.size))
 	l.Unlock()
 	return upTo, nil
+}
+
+// syncForJournal syncs the segments, so that the journal need not keep what it has
+// of this log. A log that is deleted, or closed with everything synced, has nothing.
+func (l *Log) syncForJournal() error {
+	upTo, err := l.syncFiles()
+	l.Lock()
+	done := errors.Is(l.stopped, errDeleted) || (errors.Is(l.stopped, errClosed) && l.clean)
+	l.Unlock()
+	if done {
+		return nil
+	}
+	l.synced(upTo, err)
+	return err
 }
 
 // synced takes in what syncFiles achieved.

@@ -25,6 +25,9 @@ var (
 // were; and what recovery showed survives a power cut at once.
 func TestCrashes(t *testing.T) {
 	first, n := uint64(1), *crashSeeds
+	if slow {
+		n /= 4
+	}
 	if *crashSeed > 0 {
 		first, n = *crashSeed, 1
 	}
@@ -42,6 +45,7 @@ func crashes(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	mem := fsys.NewMem()
 	w := &world{t: t, rng: rng, model: newModel(3), flush: commitlog.FlushGroup}
+	w.journal = []int64{-1, 20 << 10, 64 << 10}[rng.IntN(3)]
 	if seed%4 == 0 {
 		w.flush = commitlog.FlushOS
 	}
@@ -107,10 +111,14 @@ func crashes(t *testing.T, seed uint64) {
 // TestEveryCallFails fails each call to the file system once, in turn, in each way.
 // The process lives on or stops the partition; what was acknowledged stays.
 func TestEveryCallFails(t *testing.T) {
-	for _, fault := range []error{fsys.ErrIO, fsys.ErrNoSpace, fsys.ErrShort} {
+	step := int64(1)
+	if slow {
+		step = 4
+	}
+	for i, fault := range []error{fsys.ErrIO, fsys.ErrNoSpace, fsys.ErrShort} {
 		t.Run(fault.Error(), func(t *testing.T) {
 			t.Parallel()
-			for n := int64(0); ; n++ {
+			for n := int64(i) % step; ; n += step {
 				if !failNth(t, n, fault) {
 					t.Logf("%d calls", n)
 					return
@@ -125,7 +133,7 @@ func failNth(t *testing.T, n int64, fault error) bool {
 	var fired atomic.Bool
 	mem := fsys.NewMem()
 	hook := fsys.Nth(n, fault)
-	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup, journal: 30 << 10}
 	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300}
 	w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
 		err := hook(c)
@@ -159,7 +167,7 @@ func failNth(t *testing.T, n int64, fault error) bool {
 		w.close()
 	}
 	for _, fs := range []*fsys.Mem{mem, mem.Crash(uint64(n))} {
-		after := &world{t: t, rng: w.rng, model: w.model.clone(), fs: fs, cfg: w.cfg, epoch: w.epoch}
+		after := &world{t: t, rng: w.rng, model: w.model.clone(), fs: fs, cfg: w.cfg, epoch: w.epoch, journal: w.journal}
 		if err := after.open(); err != nil {
 			t.Fatalf("call %d: open afterwards: %v", n, err)
 		}

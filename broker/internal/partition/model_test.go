@@ -84,16 +84,18 @@ type world struct {
 	fs    fsys.FS
 	cfg   commitlog.Config
 	flush commitlog.Flush
-	epoch int32
-	c     *commitlog.Committer
-	parts []*Partition
-	model *model
-	rng   *rand.Rand
+	// journal is the size of the commit journal, small enough to wrap often.
+	journal int64
+	epoch   int32
+	c       *commitlog.Committer
+	parts   []*Partition
+	model   *model
+	rng     *rand.Rand
 }
 
 func (w *world) open() error {
 	var err error
-	w.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: w.fs, Dir: "/data", Flush: w.flush, MarkBytes: 3000, Logger: quiet})
+	w.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: w.fs, Dir: "/data", Flush: w.flush, MarkBytes: 3000, JournalBytes: w.journal, JournalAfter: 3, Logger: quiet})
 	if err != nil {
 		return err
 	}

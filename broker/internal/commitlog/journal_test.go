@@ -1,0 +1,180 @@
+package commitlog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// journaled returns a log on a data directory whose journal is open.
+func journaled(t testing.TB, fs fsys.FS, bytes int64) *fixture {
+	f := &fixture{TB: t, fs: fs, mark: 1 << 20, journal: bytes}
+	f.open()
+	t.Cleanup(f.close)
+	for range 3 {
+		f.add(values(1000, record.Options{}, "warm up"), 1)
+	}
+	waitFor(t, func() bool { return f.c.journal == nil || f.c.journal.isOpen() })
+	return f
+}
+
+// TestJournalCarriesRounds: rounds cost one sync, of the journal, also across its wrap.
+func TestJournalCarriesRounds(t *testing.T) {
+	var logSyncs int
+	f := journaled(t, &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+		if c.Op == "sync" && strings.HasSuffix(c.Name, logSuffix) {
+			logSyncs++
+		}
+		return nil
+	}}, 32<<10)
+	before, was := f.c.Stats(), logSyncs
+	for range 200 {
+		f.add(values(1000, record.Options{}, "x"), 1)
+	}
+	s := f.c.Stats()
+	if n := s.Journaled - before.Journaled; n < 150 {
+		t.Errorf("%d of 200 rounds went to the journal", n)
+	}
+	if f.c.journal.gen < 3 {
+		t.Errorf("the journal has not wrapped, generation %d", f.c.journal.gen)
+	}
+	if n := logSyncs - was; n > 60 {
+		t.Errorf("%d syncs of the segment", n)
+	}
+}
+
+// TestJournalIsReplayed cuts the power where only the journal has what was
+// acknowledged, and where it was cut back, deleted or made again meanwhile.
+func TestJournalIsReplayed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		then func(f *fixture) // after ten batches at offsets 3 to 12
+		end  int64
+	}{
+		{"nothing", func(*fixture) {}, 13},
+		{"truncate", func(f *fixture) {
+			if end, err := f.Truncate(7); end != 7 || err != nil {
+				f.Fatal(end, err)
+			}
+		}, 7},
+		{"truncate and append", func(f *fixture) {
+			if _, err := f.Truncate(7); err != nil {
+				f.Fatal(err)
+			}
+			f.add(values(1000, record.Options{}, "other"), 2)
+		}, 8},
+		{"delete and make again", func(f *fixture) {
+			if err := f.Log.Delete(); err != nil {
+				f.Fatal(err)
+			}
+			f.id = [16]byte{2}
+			log, err := Open(Options{FS: f.fs, Dir: "/data/t-0", ID: f.id, Committer: f.c, Owner: &idle{}, Logger: quiet})
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Log = log
+		}, 0},
+		{"close", func(f *fixture) {
+			if err := f.Log.Close(); err != nil {
+				f.Fatal(err)
+			}
+		}, 13},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := range uint64(20) {
+				mem := fsys.NewMem()
+				f := journaled(t, mem, 64<<10)
+				for i := range 10 {
+					f.add(values(1000, record.Options{}, fmt.Sprint("v", i)), 1)
+				}
+				tt.then(f)
+				after := &fixture{TB: t, fs: mem.Crash(seed), mark: 1 << 20, journal: 64 << 10, id: f.id}
+				after.open()
+				if after.End() != tt.end {
+					t.Fatalf("seed %d: the log ends at %d, want %d", seed, after.End(), tt.end)
+				}
+				after.close()
+				f.close()
+			}
+		})
+	}
+}
+
+// TestJournalIsRemovedWhenUnwanted: another policy takes what it holds and removes it.
+func TestJournalIsRemovedWhenUnwanted(t *testing.T) {
+	mem := fsys.NewMem()
+	f := journaled(t, mem, 64<<10)
+	f.add(values(1000, record.Options{}, "x"), 1)
+	left := mem.Crash(0) // loses everything that is not synced
+	after := &fixture{TB: t, fs: left, mark: 1 << 20, journal: -1}
+	after.open()
+	defer after.close()
+	if after.End() != 4 {
+		t.Fatal(after.End())
+	}
+	for _, name := range journalNames {
+		if _, err := left.Stat("/data/" + name); !errors.Is(err, fsys.ErrNotExist) {
+			t.Fatal(name, err)
+		}
+	}
+}
+
+// TestFailedJournalStopsEverything: the journal speaks for all logs.
+func TestFailedJournalStopsEverything(t *testing.T) {
+	fail := false
+	f := journaled(t, &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+		if fail && c.Op == "sync" && strings.Contains(c.Name, "journal") {
+			return fsys.ErrIO
+		}
+		return nil
+	}}, 64<<10)
+	other, err := Open(Options{FS: f.fs, Dir: "/data/t-1", Committer: f.c, Owner: &idle{}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	fail = true
+	b := values(1000, record.Options{}, "x")
+	info, _ := record.ParseHeader(b)
+	f.Lock()
+	_, err = f.Append(b, &info, 1, Coordinator)
+	f.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Sync(); err == nil {
+		t.Fatal("durable without a sync")
+	}
+	stopped := func(l *Log) bool { l.Lock(); defer l.Unlock(); return l.Stopped() != nil }
+	waitFor(t, func() bool { return stopped(other) && stopped(f.Log) })
+	if _, err := Open(Options{FS: f.fs, Dir: "/data/t-2", Committer: f.c, Owner: &idle{}, Logger: quiet}); err == nil {
+		t.Fatal("opened a log in a data directory that takes no writes")
+	}
+}
+
+// FuzzJournal parses anything.
+func FuzzJournal(f *testing.F) {
+	mem := fsys.NewMem()
+	x := journaled(f, mem, 64<<10)
+	x.add(values(1000, record.Options{}, "x"), 1)
+	b, _ := readFile(mem, "/data/journal.0")
+	f.Add(b[:4096])
+	f.Add(append(beginRecord(nil), entryReset))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, r := range parseJournal(b) {
+			for _, e := range r.entries {
+				if len(e.data) > len(b) {
+					t.Fatal("data from nowhere")
+				}
+			}
+		}
+		if len(b) > journalHeader {
+			parseEntries(bytes.Clone(b[journalHeader:]))
+		}
+	})
+}

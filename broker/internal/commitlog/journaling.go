@@ -1,0 +1,110 @@
+package commitlog
+
+import (
+	"errors"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// openJournal writes what an earlier life left in the journal into the segments, and
+// opens it if it is there and wanted. It runs before any log is opened.
+func (c *Committer) openJournal() error {
+	gen, seq, ends, err := replayJournal(c.cfg.FS, c.cfg.Dir, c.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	c.replayed = ends
+	there := false
+	for i := range journalNames {
+		_, err := c.cfg.FS.Stat(journalFile(c.cfg.Dir, i))
+		if err != nil && !errors.Is(err, fsys.ErrNotExist) {
+			return err
+		}
+		there = there || err == nil
+	}
+	wanted := c.cfg.Flush == FlushGroup && c.cfg.JournalBytes > 0
+	if wanted {
+		half := max(c.cfg.JournalBytes/2, 16*journalAlign) / journalAlign * journalAlign
+		c.journal = &journal{fs: c.cfg.FS, dir: c.cfg.Dir, half: half, room: half / 16, gen: gen, seq: seq}
+	}
+	switch {
+	case there && wanted:
+		// What it says must not be written again once logs have moved on.
+		return c.journal.create()
+	case there:
+		for i := range journalNames {
+			if err := c.cfg.FS.Remove(journalFile(c.cfg.Dir, i)); err != nil && !errors.Is(err, fsys.ErrNotExist) {
+				return err
+			}
+		}
+		return c.cfg.FS.SyncDir(c.cfg.Dir)
+	}
+	return nil
+}
+
+// createJournal makes the journal in the background.
+func (c *Committer) createJournal() {
+	defer c.bg.Done()
+	if err := c.journal.create(); err != nil {
+		c.cfg.Logger.Warn("no commit journal, rounds sync every segment they wrote", "err", err)
+	}
+}
+
+// cleanJournal makes a full journal file free again.
+func (c *Committer) cleanJournal(file int) {
+	defer c.bg.Done()
+	if err := c.journal.clean(file); err != nil {
+		c.cfg.Logger.Error("a log could not be synced; the commit journal keeps what it has of it until the next start, and rounds sync every segment they wrote", "err", err)
+	}
+}
+
+// void makes the journal entries of a log worthless; see journal.void.
+func (c *Committer) void(l *Log) error {
+	if c.journal == nil {
+		return nil
+	}
+	return c.journal.void(l)
+}
+
+// register adds a log that is open now.
+func (c *Committer) register(l *Log) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		return c.failed
+	}
+	// What the journal had was acknowledged, so the log must have it now.
+	end, ok := c.replayed[l.opts.Dir]
+	delete(c.replayed, l.opts.Dir)
+	if seg := l.active(); ok && (end.base > seg.base || (end.base == seg.base && end.pos > seg.size)) {
+		return &DamageError{File: fileName(l.opts.Dir, seg.base, logSuffix), Pos: seg.size, Err: errors.New("a batch below the end that the commit journal knows is damaged")}
+	}
+	c.logs[l] = struct{}{}
+	return nil
+}
+
+func (c *Committer) unregister(l *Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.logs, l)
+	delete(c.late, l)
+}
+
+// fail stops every log: the journal, which speaks for all of them, failed.
+func (c *Committer) fail(cause error) {
+	err := record.Errorf(record.CodeStorageError, "commit: %v", cause)
+	c.mu.Lock()
+	c.failed = err
+	logs := make([]*Log, 0, len(c.logs))
+	for l := range c.logs {
+		logs = append(logs, l)
+	}
+	c.mu.Unlock()
+	c.cfg.Logger.Error("the commit journal failed, the data directory takes no more writes; restart the broker once the disk is sound", "dir", c.cfg.Dir, "err", cause)
+	for _, l := range logs {
+		l.Lock()
+		l.stop(err)
+		l.Unlock()
+	}
+}
