@@ -18,19 +18,19 @@ type leader struct {
 	looked bool  // the window is looked up:
 	queue  []ref // what is left of it,
 	more   bool  // and perhaps there is more behind
+	// ahead holds the next events, read while those before them were on their way.
+	ahead []stored
+	under int // how many are on their way
 
 	pub *publisher
 	// delivered holds what a failed batch got acknowledged behind the event that
 	// failed: those are not sent again.
 	delivered map[int64]bool
 
-	stored    int       // positions stored since they were last compacted
+	stored    int       // positions stored; at cfg.maxStored all but the last are dropped
 	counted   time.Time // when pending events were last counted
 	compactAt time.Time
 }
-
-// maxStored is how many positions accumulate before all but the last are dropped.
-const maxStored = 20_000
 
 // lead publishes window after window until ctx ends or the session fails. work
 // outlives ctx by the time granted for an orderly end.
@@ -42,7 +42,7 @@ func (l *leader) lead(ctx, work context.Context) (err error) {
 	if err := l.s.loadRotation(work, &l.rot); err != nil {
 		return err
 	}
-	l.stored = maxStored // nobody knows how many there are
+	l.stored = l.cfg.maxStored // nobody knows how many there are
 	defer func() {
 		if l.pub != nil {
 			l.pub.close()
@@ -83,9 +83,7 @@ func (l *leader) lead(ctx, work context.Context) (err error) {
 			failed = min(max(2*failed, 250*time.Millisecond), 30*time.Second)
 			l.metrics.errors.Inc()
 			l.cfg.Logger.Error("outbox relay: cannot publish, trying again; everything behind this event waits", "err", refused.err, "in", failed)
-			if !l.sleep(ctx, failed, nil) {
-				return nil
-			}
+			l.sleep(ctx, failed, nil)
 		default:
 			return err
 		}
@@ -98,7 +96,7 @@ func (l *leader) lead(ctx, work context.Context) (err error) {
 func (l *leader) next(ctx context.Context) (bool, error) {
 	for len(l.queue) == 0 {
 		if l.looked && !l.more { // all of the window is published
-			l.dirty = l.dirty || l.pos.sentTo > 0
+			l.dirty = l.dirty || l.pos.sentTo > 0 // else nothing of it was ever stored
 			l.pos, l.looked, l.delivered = l.pos.finish(), false, nil
 		}
 		if l.pos.target == "" {
@@ -123,7 +121,7 @@ func (l *leader) next(ctx context.Context) (bool, error) {
 }
 
 // lookAgain drops what is looked up of the window.
-func (l *leader) lookAgain() { l.queue, l.looked = nil, false }
+func (l *leader) lookAgain() { l.queue, l.looked, l.ahead = nil, false, nil }
 
 // publishError: the batch is not published. The session is sound.
 type publishError struct{ err error }
@@ -133,8 +131,7 @@ func (e *publishError) Unwrap() error { return e.err }
 
 // batch publishes the next events of the queue.
 func (l *leader) batch(ctx context.Context) error {
-	refs := l.queue[:l.take()]
-	events, err := l.s.fetch(ctx, refs)
+	events, err := l.read(ctx)
 	if errors.Is(err, errMoved) {
 		l.lookAgain()
 		return nil
@@ -150,20 +147,44 @@ func (l *leader) batch(ctx context.Context) error {
 		}
 	}
 	n, tooLarge := l.pub.fits(events)
-	events = events[:n]
 	if n > 0 {
-		if err := l.send(ctx, events); err != nil {
+		l.queue = l.queue[n:]
+		if err := l.send(ctx, events[:n]); err != nil {
 			return err
 		}
-		l.queue = l.queue[n:]
 	}
 	if tooLarge != nil {
+		l.lookAgain()
 		return &publishError{tooLarge}
 	}
 	return nil
 }
 
-// take returns how many of the queue make a batch; at least one.
+// read returns the next events of the queue: those read ahead, if any.
+func (l *leader) read(ctx context.Context) ([]stored, error) {
+	if events := l.ahead; len(events) > 0 {
+		l.ahead = nil
+		return events, nil
+	}
+	return l.s.fetch(ctx, l.queue[:l.take()])
+}
+
+// readAhead reads what comes next while what was read before is on its way.
+func (l *leader) readAhead(ctx context.Context) (err error) {
+	if len(l.queue) == 0 {
+		return nil
+	}
+	l.ahead, err = l.s.fetch(ctx, l.queue[:l.take()])
+	if errors.Is(err, errMoved) {
+		return nil // whoever reads it next will see
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errLeaseLost, err)
+	}
+	return nil
+}
+
+// take returns how many of the queue make a batch; at least one, if there is one.
 func (l *leader) take() int {
 	bytes := 0
 	for i, r := range l.queue {
@@ -179,7 +200,6 @@ func (l *leader) take() int {
 func (l *leader) send(ctx context.Context, events []stored) error {
 	doubt := l.pos // before it covers these events
 	l.pos = l.pos.sending(events[len(events)-1].seq)
-	l.dirty = true
 	if err := l.storeAs(ctx, l.pos); err != nil {
 		return err
 	}
@@ -199,7 +219,12 @@ func (l *leader) send(ctx context.Context, events []stored) error {
 		l.advance(events)
 		return nil
 	}
-	acked, err := l.pub.publish(ctx, todo, doubt.inDoubt, func(waiting time.Duration) error { return l.watch(ctx, waiting, todo) })
+	l.under = len(todo)
+	defer func() { l.under = 0 }()
+	acked, err := l.pub.publish(ctx, todo, doubt.inDoubt, watcher{
+		meanwhile: func() error { return l.readAhead(ctx) },
+		tick:      func(waiting time.Duration) error { return l.watch(ctx, waiting, todo) },
+	})
 	for i, ok := range acked {
 		if ok {
 			l.metrics.published.WithLabelValues(todo[i].Topic).Inc()
@@ -215,7 +240,7 @@ func (l *leader) send(ctx context.Context, events []stored) error {
 
 // advance notes that all the events are published.
 func (l *leader) advance(events []stored) {
-	l.pos = l.pos.acked(events[len(events)-1].seq)
+	l.pos, l.dirty = l.pos.acked(events[len(events)-1].seq), true
 	l.rot.published(len(events), time.Now())
 }
 
@@ -236,7 +261,7 @@ func (l *leader) failed(events, todo []stored, acked []bool, err error) error {
 		if !l.delivered[e.seq] {
 			break
 		}
-		l.pos = l.pos.acked(e.seq)
+		l.pos, l.dirty = l.pos.acked(e.seq), true
 		delete(l.delivered, e.seq)
 	}
 	l.lookAgain()
@@ -299,14 +324,12 @@ func (l *leader) maintain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if l.rot.empty = done; done {
+		if l.rot.tried(done, now); done {
 			l.metrics.rotations.Inc()
 			l.cfg.Fault(FaultTruncated)
-		} else {
-			l.rot.retryAt = now.Add(time.Second)
 		}
 	}
-	if l.stored >= maxStored && !now.Before(l.compactAt) {
+	if l.stored >= l.cfg.maxStored && !now.Before(l.compactAt) {
 		done, err := l.s.compact(ctx, l.pos)
 		if err != nil {
 			return err
@@ -323,11 +346,14 @@ func (l *leader) maintain(ctx context.Context) error {
 	return l.count(ctx)
 }
 
-// count measures, every few seconds, how much is waiting: what is left of the
-// window, and what came after it.
+// countEvery is how often waiting events are counted while there are any.
+const countEvery = 2 * time.Second
+
+// count measures, every few seconds, how much is waiting: what is on its way, what
+// is left of the window, and what came after it.
 func (l *leader) count(ctx context.Context) error {
 	now := time.Now()
-	if now.Sub(l.counted) < 5*time.Second {
+	if now.Sub(l.counted) < countEvery {
 		return nil
 	}
 	l.counted = now
@@ -335,6 +361,6 @@ func (l *leader) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.metrics.pending.Set(float64(min(n+int64(len(l.queue)), maxPending)))
+	l.metrics.pending.Set(float64(min(n+int64(len(l.queue)+l.under), maxPending)))
 	return nil
 }

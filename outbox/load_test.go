@@ -35,8 +35,10 @@ func (e *env) workload(keys int) *workload {
 	return &workload{e: e, keys: keys, ids: map[item]uuid.UUID{}}
 }
 
-// run lets writers write until ctx ends or enough is committed.
-func (w *workload) run(ctx context.Context, writers int, enough int64) error {
+// run lets writers write until that context ends or enough is committed. A transaction under
+// way is not cut short: nobody could tell whether it committed.
+func (w *workload) run(until context.Context, writers int, enough int64) error {
+	ctx := context.WithoutCancel(until)
 	errs := make(chan error, writers)
 	for i := range writers {
 		go func() {
@@ -47,7 +49,7 @@ func (w *workload) run(ctx context.Context, writers int, enough int64) error {
 			}
 			defer conn.Close(context.Background())
 			rng := rand.New(rand.NewPCG(uint64(i), 1))
-			for err == nil && ctx.Err() == nil && w.commits.Load() < enough {
+			for err == nil && until.Err() == nil && w.commits.Load() < enough {
 				err = w.transaction(ctx, conn, rng)
 			}
 			errs <- err
@@ -55,9 +57,7 @@ func (w *workload) run(ctx context.Context, writers int, enough int64) error {
 	}
 	var all error
 	for range writers {
-		if err := <-errs; err != nil && ctx.Err() == nil {
-			all = errors.Join(all, err)
-		}
+		all = errors.Join(all, <-errs)
 	}
 	return all
 }

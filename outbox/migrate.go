@@ -58,7 +58,7 @@ func installed(ctx context.Context, tx pgx.Tx) (version int, err error) {
 	if err := tx.QueryRow(ctx, "SELECT to_regclass('outbox.version') IS NOT NULL").Scan(&exists); err != nil || !exists {
 		return 0, err
 	}
-	err = tx.QueryRow(ctx, "SELECT max(version) FROM outbox.version").Scan(&version)
+	err = tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM outbox.version").Scan(&version)
 	return version, err
 }
 

@@ -46,7 +46,7 @@ func newPublisher(brokers []string, opts []kgo.Opt, tracer trace.Tracer, fault f
 	if off, _ := client.OptValue(kgo.DisableIdempotentWrite).(bool); off {
 		err = errors.New("outbox: ClientOpts turn idempotent writes off, without which a retry can duplicate and reorder events")
 	}
-	if id, _ := client.OptValue(kgo.TransactionalID).(*string); id != nil {
+	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
 		err = errors.New("outbox: ClientOpts make the producer transactional, which this relay is not")
 	}
 	if err != nil {
@@ -98,15 +98,21 @@ type delivery struct {
 	done  chan struct{}
 }
 
+// watcher is what the caller of publish does while acknowledgements are awaited. An
+// error of either function gives the producer up: what was not sent is not sent.
+type watcher struct {
+	meanwhile func() error                      // called once, when all is handed over
+	tick      func(waiting time.Duration) error // called every second
+}
+
 // publish sends the events in order and returns once each is acknowledged or has
-// failed, or the producer was given up: because ctx ended, or because watch, which
-// is called every second, returned an error.
-func (p *publisher) publish(ctx context.Context, events []stored, again func(seq int64) bool, watch func(waiting time.Duration) error) (acked []bool, err error) {
+// failed, or the producer was given up, because of watcher or because ctx ended.
+func (p *publisher) publish(ctx context.Context, events []stored, again func(seq int64) bool, w watcher) (acked []bool, err error) {
 	d := &delivery{acked: make([]bool, len(events)), left: len(events), done: make(chan struct{})}
-	now := time.Now()
+	start := time.Now()
 	for i := range events {
 		e := &events[i]
-		record, end := p.record(e, again(e.seq), now)
+		record, end := p.record(e, again(e.seq), start)
 		p.client.Produce(context.WithoutCancel(ctx), record, func(r *kgo.Record, err error) {
 			end(r, err)
 			if err == nil {
@@ -128,7 +134,13 @@ func (p *publisher) publish(ctx context.Context, events []stored, again func(seq
 		defer close(flushed)
 		_ = p.client.Flush(flushCtx) // only to send at once; the outcome is d's
 	}()
-	err = p.await(ctx, d, now, watch)
+	if err = w.meanwhile(); err == nil {
+		err = p.await(ctx, d, start, w.tick)
+	}
+	if err != nil {
+		p.close() // which decides the rest
+		<-d.done
+	}
 	stop()
 	<-flushed
 	if err == nil {
@@ -137,25 +149,20 @@ func (p *publisher) publish(ctx context.Context, events []stored, again func(seq
 	return d.acked, err
 }
 
-// await returns when all of d is decided. If it must not wait any longer, it
-// closes the producer, which decides the rest.
-func (p *publisher) await(ctx context.Context, d *delivery, since time.Time, watch func(time.Duration) error) error {
+// await returns when all of d is decided, or must not be waited for any longer.
+func (p *publisher) await(ctx context.Context, d *delivery, since time.Time, tick func(time.Duration) error) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		var err error
 		select {
 		case <-d.done:
 			return nil
 		case <-ctx.Done():
-			err = ctx.Err()
+			return ctx.Err()
 		case <-ticker.C:
-			err = watch(time.Since(since))
-		}
-		if err != nil {
-			p.close()
-			<-d.done
-			return err
+			if err := tick(time.Since(since)); err != nil {
+				return err
+			}
 		}
 	}
 }

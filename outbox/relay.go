@@ -32,7 +32,8 @@ type Config struct {
 	// BatchRows is how many events are sent before their acknowledgements are
 	// awaited. Default 5000. A fault repeats up to so many.
 	BatchRows int
-	// BatchBytes limits a batch as well, and the relay's memory. Default 4 MiB.
+	// BatchBytes limits a batch as well. The relay keeps two batches in memory.
+	// Default 4 MiB.
 	BatchBytes int
 
 	// PollMin and PollMax bound the pause between two looks at an empty outbox: it
@@ -61,6 +62,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Fault is called at each fault point passed, for tests.
 	Fault func(point string)
+
+	maxStored int // see leader.stored; tests make it small
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -102,6 +105,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.RotateRows == 0 {
 		c.RotateRows = 100_000
+	}
+	if c.maxStored == 0 {
+		c.maxStored = 20_000
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

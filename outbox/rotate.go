@@ -16,11 +16,12 @@ type rotation struct {
 	rows  int64         // rotate after this many events,
 	after time.Duration // or this long after the first
 
-	active  int       // the table that takes new rows
-	empty   bool      // the other one is empty
-	since   time.Time // of the first event published since the last rotation
-	count   int64     // events published since the last rotation
-	retryAt time.Time // when to try again to empty the other one
+	active  int           // the table that takes new rows
+	empty   bool          // the other one is empty
+	since   time.Time     // of the first event published since the last rotation
+	count   int64         // events published since the last rotation
+	retryAt time.Time     // when to try again to empty the other one,
+	pause   time.Duration // after such a pause
 }
 
 // published notes n more events.
@@ -41,7 +42,14 @@ func (r *rotation) due(now time.Time) (rotate, truncate bool) {
 
 // rotated notes that the tables changed places.
 func (r *rotation) rotated() {
-	r.active, r.empty, r.count, r.retryAt = 1-r.active, false, 0, time.Time{}
+	r.active, r.empty, r.count, r.retryAt, r.pause = 1-r.active, false, 0, time.Time{}, 0
+}
+
+// tried notes an attempt to empty the other table.
+func (r *rotation) tried(done bool, now time.Time) {
+	r.empty = done
+	r.pause = min(max(2*r.pause, 20*time.Millisecond), time.Second)
+	r.retryAt = now.Add(r.pause)
 }
 
 // loadRotation finds the state of the tables.
@@ -73,6 +81,13 @@ var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 // there is, so no unread row is lost, however the row got here.
 func (s *session) truncate(ctx context.Context, table int, cursor string) (done bool, err error) {
 	name := fmt.Sprintf("outbox.event_%d", table)
+	// A lock that is refused is an error in the server's log: do not ask in vain.
+	var locked bool
+	err = s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::text::regclass AND pid <> pg_backend_pid()
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`, name).Scan(&locked)
+	if err != nil || locked {
+		return false, err
+	}
 	err = pgx.BeginTxFunc(ctx, s.conn, readCommitted, func(tx pgx.Tx) error {
 		for _, sql := range []string{
 			"SET LOCAL lock_timeout = '100ms'", // for the table's index and overflow storage

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,7 +98,7 @@ var ErrNotMigrated = errors.New("outbox: the database's outbox is missing or of 
 // load returns the stored position, after checking that it means anything here.
 func (s *session) load(ctx context.Context) (position, error) {
 	var version int
-	err := s.conn.QueryRow(ctx, "SELECT max(version) FROM outbox.version").Scan(&version)
+	err := s.conn.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM outbox.version").Scan(&version)
 	if code := sqlState(err); code == "42P01" || code == "3F000" || err == nil && version < len(migrations) {
 		return position{}, ErrNotMigrated
 	}
@@ -156,8 +156,8 @@ type ref struct {
 }
 
 // maxRefs is how many events of a window are looked up at once. Each takes a few
-// dozen bytes of memory, and a window of n events is sorted n/maxRefs times.
-const maxRefs = 200_000
+// dozen bytes of memory, and a window of n events is sorted n/maxRefs times. Tests make it small.
+var maxRefs = 200_000
 
 // refs returns the first events of the window that are not published, in order,
 // and whether there may be more.
@@ -191,17 +191,21 @@ func (s *session) refs(ctx context.Context, p position) (refs []ref, more bool, 
 
 // fetch reads the events that refs name, in the order of refs.
 func (s *session) fetch(ctx context.Context, refs []ref) ([]stored, error) {
-	var places [2]strings.Builder
+	places := [2][]byte{{'{'}, {'{'}}
 	for _, r := range refs {
-		b := &places[r.table]
-		if b.Len() > 0 {
-			b.WriteByte(',')
+		b := places[r.table]
+		if len(b) > 1 {
+			b = append(b, ',')
 		}
-		fmt.Fprintf(b, `"(%d,%d)"`, r.tid.BlockNumber, r.tid.OffsetNumber)
+		b = append(b, `"(`...)
+		b = strconv.AppendUint(b, uint64(r.tid.BlockNumber), 10)
+		b = append(b, ',')
+		b = strconv.AppendUint(b, uint64(r.tid.OffsetNumber), 10)
+		places[r.table] = append(b, `)"`...)
 	}
 	const columns = "seq, created_at, event_id, topic, key, value, header_keys, header_values, traceparent, tracestate"
 	rows, err := s.conn.Query(ctx, "SELECT "+columns+" FROM outbox.event_0 WHERE ctid = ANY ($1::tid[]) UNION ALL SELECT "+columns+" FROM outbox.event_1 WHERE ctid = ANY ($2::tid[])",
-		"{"+places[0].String()+"}", "{"+places[1].String()+"}")
+		string(append(places[0], '}')), string(append(places[1], '}')))
 	if err != nil {
 		return nil, err
 	}

@@ -41,34 +41,11 @@ type Writer struct {
 
 // Write adds the events to the outbox, see the function Write.
 func (w Writer) Write(ctx context.Context, tx pgx.Tx, events ...Event) error {
-	maxBytes := w.MaxBytes
-	if maxBytes == 0 {
-		maxBytes = DefaultMaxBytes
-	}
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
-	traceparent, tracestate := carrier[traceparentKey], carrier[tracestateKey]
-
-	// All or nothing, also of what is sent to the server.
-	rows := make([][]any, 0, len(events))
-	for _, e := range events {
-		if e.ID == uuid.Nil {
-			id, err := uuid.NewV7()
-			if err != nil {
-				return fmt.Errorf("outbox: event id: %w", err)
-			}
-			e.ID = id
-		}
-		if err := e.validate(maxBytes); err != nil {
-			return err
-		}
-		keys, values := e.headerColumns(traceparent != "")
-		rows = append(rows, []any{[16]byte(e.ID), e.Topic, e.Key, e.Value, keys, values, orNull(traceparent), orNull(tracestate)})
-	}
-	switch len(rows) {
-	case 0:
-		return nil
-	case 1:
+	rows, err := w.rows(ctx, events)
+	switch {
+	case err != nil || len(rows) == 0:
+		return err
+	case len(rows) == 1:
 		if _, err := tx.Exec(ctx, insertEvent, rows[0]...); err != nil {
 			return fmt.Errorf("outbox: write event: %w", err)
 		}
@@ -84,6 +61,49 @@ func (w Writer) Write(ctx context.Context, tx pgx.Tx, events ...Event) error {
 		return fmt.Errorf("outbox: write %d events: %w", len(rows), err)
 	}
 	return nil
+}
+
+// Queue is Write for callers that send their statements in a batch: it saves the
+// round trip, which is more than half of what Write costs. The statement that takes
+// the key's lock must be in front, and the batch must run in a transaction.
+func Queue(ctx context.Context, batch *pgx.Batch, events ...Event) error {
+	return Writer{}.Queue(ctx, batch, events...)
+}
+
+// Queue adds the events to a batch, see the function Queue.
+func (w Writer) Queue(ctx context.Context, batch *pgx.Batch, events ...Event) error {
+	rows, err := w.rows(ctx, events)
+	for _, r := range rows {
+		batch.Queue(insertEvent, r...)
+	}
+	return err
+}
+
+// rows returns the events as arguments of insertEvent: all of them, or an error.
+func (w Writer) rows(ctx context.Context, events []Event) ([][]any, error) {
+	maxBytes := w.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = DefaultMaxBytes
+	}
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	traceparent, tracestate := carrier[traceparentKey], carrier[tracestateKey]
+	rows := make([][]any, 0, len(events))
+	for _, e := range events {
+		if e.ID == uuid.Nil {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return nil, fmt.Errorf("outbox: event id: %w", err)
+			}
+			e.ID = id
+		}
+		if err := e.validate(maxBytes); err != nil {
+			return nil, err
+		}
+		keys, values := e.headerColumns(traceparent != "")
+		rows = append(rows, []any{[16]byte(e.ID), e.Topic, e.Key, e.Value, keys, values, orNull(traceparent), orNull(tracestate)})
+	}
+	return rows, nil
 }
 
 // headerColumns returns the headers as two arrays, NULL if there are none. Where
