@@ -25,7 +25,7 @@ type Mark struct {
 
 // Config names the places of an installation.
 type Config struct {
-	// DataDir is the directory of the local files.
+	// DataDir is the directory of the local files; empty: there are none.
 	DataDir string
 	// PostgresURL is the server with the databases, which exist.
 	PostgresURL string
@@ -60,7 +60,10 @@ type place interface {
 // returns the installation's mark.
 func Ensure(ctx context.Context, cfg Config) (Mark, error) {
 	// The order of writing: a crash leaves marks in the first places only.
-	places := []place{postgres{cfg.PostgresURL}, registry{cfg.RegistryURL}, directory{cfg.DataDir}}
+	places := []place{postgres{cfg.PostgresURL}, registry{cfg.RegistryURL}}
+	if cfg.DataDir != "" {
+		places = append(places, directory{cfg.DataDir})
+	}
 	found := make([]state, len(places))
 	for i, p := range places {
 		mark, err := p.read(ctx)

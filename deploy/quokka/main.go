@@ -29,11 +29,13 @@ type commands struct {
 	Demo demoCmd `cmd:"" help:"Place orders through every part and count what arrived."`
 	Up   upCmd   `cmd:"" help:"Start the same platform and keep it up."`
 
+	Load   loadCmd   `cmd:"" help:"Place orders on a running platform." group:"Look into a running platform"`
 	Verify verifyCmd `cmd:"" help:"Check a running platform: nothing lost, nothing twice, order kept, stock conserved." group:"Look into a running platform"`
 	Trace  traceCmd  `cmd:"" help:"Show the hops of one order with their times." group:"Look into a running platform"`
 	Orders ordersCmd `cmd:"" help:"Read orders from their events." group:"Look into a running platform"`
 	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
 
+	Setup        setupCmd        `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`
 	Broker       brokerCmd       `cmd:"" help:"Run the broker alone." group:"One part alone"`
 	Registry     registryCmd     `cmd:"" help:"Run the schema registry alone." group:"One part alone"`
 	Schemas      schemasCmd      `cmd:"" help:"Create the topics and register the schemas." group:"One part alone"`
@@ -42,6 +44,7 @@ type commands struct {
 	Inventory    inventoryCmd    `cmd:"" help:"Run the inventory service alone." group:"One part alone"`
 	Notification notificationCmd `cmd:"" help:"Run the notification service alone." group:"One part alone"`
 	SearchSync   searchSyncCmd   `cmd:"" name:"search-sync" help:"Run the search-sync service alone." group:"One part alone"`
+	Health       healthCmd       `cmd:"" help:"Ask parts whether they are well; exits 1 if one is not." group:"One part alone"`
 }
 
 // output is where a command writes.
