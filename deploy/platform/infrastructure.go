@@ -69,7 +69,7 @@ func (p *Platform) startKafka(ctx context.Context) error {
 	p.parts.run(kafka, "broker", b.Serve, b.Close)
 	p.cluster = b.ClusterID()
 	p.set(func(at *Running) { at.Kafka = []string{b.Addr()} })
-	return nil
+	return p.evictPredecessors(ctx)
 }
 
 func (p *Platform) askCluster(ctx context.Context) error {

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +17,7 @@ import (
 	"github.com/quokka-stream/quokka/deploy/tracestore"
 	"github.com/quokka-stream/quokka/schemas/apply"
 	"github.com/quokka-stream/quokka/services/kit/postgres"
+	"github.com/quokka-stream/quokka/services/kit/service"
 )
 
 // Platform is a running platform.
@@ -29,6 +28,8 @@ type Platform struct {
 	listeners *listeners
 	parts     *supervisor
 	traces    *tracestore.Store // nil with an OTLP endpoint
+
+	ready []check // what must pass before the platform is ready
 
 	mu      sync.Mutex // guards at while the parts start
 	at      Running
@@ -120,7 +121,12 @@ func (p *Platform) openDir() error {
 	}
 	p.parts.closer(files, "log", file.Close)
 	p.output = file
-	p.log = slog.New(slog.NewJSONHandler(p.output, nil)).With("service", "quokka")
+	base, err := service.Load[service.Config](p.cfg.Environ)
+	if err != nil {
+		return err
+	}
+	p.log = slog.New(slog.NewJSONHandler(p.output, &slog.HandlerOptions{Level: base.LogLevel})).With("service", "quokka")
+	p.parts.log = p.log
 	return nil
 }
 
@@ -196,49 +202,6 @@ func (p *Platform) provision(ctx context.Context) error {
 
 func (p *Platform) applySchemas(ctx context.Context) error {
 	return apply.Apply(ctx, apply.Config{Brokers: p.at.Kafka, RegistryURL: p.at.RegistryURL, Logger: p.log})
-}
-
-// awaitReady waits until every service says that it can do its work.
-func (p *Platform) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for name, url := range map[string]string{
-		"order": p.at.OrderURL, "inventory": p.at.InventoryURL, "notification": p.at.NotificationURL, "search-sync": p.at.SearchSyncURL,
-	} {
-		for {
-			state, err := readyz(ctx, client, url)
-			if state == http.StatusOK {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-					return cause
-				}
-				return fmt.Errorf("%s is not ready after 30 seconds: %w", name, err)
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-func readyz(ctx context.Context, client *http.Client, url string) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return 0, err
-	}
-	return resp.StatusCode, errors.New(strings.TrimSpace(string(body)))
 }
 
 // Running is where the platform's parts can be reached.

@@ -21,10 +21,11 @@ import (
 	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
-// startServices starts the four services and cdc at the same time: none needs
-// another to start.
-func (p *Platform) startServices(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+// startServices starts the four services at the same time, as none needs another
+// to start, and then cdc: what it captures is declared by the services'
+// migrations.
+func (p *Platform) startServices(whole context.Context) error {
+	g, ctx := errgroup.WithContext(whole)
 	g.Go(func() error {
 		return start(ctx, p, Order, order.New, func(c *order.Config, l net.Listener) { c.Listener = l },
 			func(at *Running, url string) { at.OrderURL = url })
@@ -41,8 +42,10 @@ func (p *Platform) startServices(ctx context.Context) error {
 		return start(ctx, p, SearchSync, searchsync.New, func(c *searchsync.Config, l net.Listener) { c.Listener = l },
 			func(at *Running, url string) { at.SearchSyncURL = url })
 	})
-	g.Go(func() error { return p.startCDC(ctx) })
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return p.startCDC(whole)
 }
 
 // start starts one service as its own program would, from the environment, but
@@ -95,6 +98,7 @@ func (p *Platform) startCDC(ctx context.Context) error {
 		return fmt.Errorf("cdc: %w", err)
 	}
 	p.parts.runContext(services, "cdc", relay.Run)
+	p.ready = append(p.ready, check{"cdc", func(context.Context) error { return relay.Ready() }})
 	return nil
 }
 

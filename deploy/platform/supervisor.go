@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"time"
 )
 
 // stage orders the end of the parts: what uses others ends before them. Parts
@@ -26,6 +28,7 @@ type supervisor struct {
 	mu      sync.Mutex
 	started [stages][]running
 	failed  chan error // the first part that ended by itself
+	log     *slog.Logger
 }
 
 // running is a part at work.
@@ -36,7 +39,9 @@ type running struct {
 	ended <-chan error
 }
 
-func newSupervisor() *supervisor { return &supervisor{failed: make(chan error, 1)} }
+func newSupervisor() *supervisor {
+	return &supervisor{failed: make(chan error, 1), log: slog.New(slog.DiscardHandler)}
+}
 
 // run starts a part that serves until it is stopped. A part that ends before
 // that has failed, also if it calls it success.
@@ -100,18 +105,23 @@ func (s *supervisor) stop() error {
 	s.mu.Unlock()
 	var errs []error
 	for at := stages - 1; at >= 0; at-- {
-		errs = append(errs, stopTogether(started[at]))
+		if at == files && len(started[files]) > 0 {
+			s.log.Info("stopped") // the log is closed next
+		}
+		errs = append(errs, s.stopTogether(started[at]))
 	}
 	return errors.Join(errs...)
 }
 
 // stopTogether stops several parts at once and waits for all.
-func stopTogether(parts []running) error {
+func (s *supervisor) stopTogether(parts []running) error {
 	errs := make([]error, len(parts))
 	var wg sync.WaitGroup
 	for i, r := range parts {
 		wg.Go(func() {
+			begin := time.Now()
 			err := errors.Join(r.stop(), <-r.ended)
+			s.log.Debug("part stopped", "part", r.name, "took", time.Since(begin).String())
 			if err != nil {
 				errs[i] = fmt.Errorf("stop %s: %w", r.name, err)
 			}

@@ -21,16 +21,16 @@ type servers struct {
 
 // listen are the addresses of the parts that are started.
 type listen struct {
-	BrokerAddr       string `env:"QUOKKA_BROKER_ADDR" placeholder:"ADDR" help:"Kafka broker (127.0.0.1:9092)." group:"Where parts listen"`
-	RegistryAddr     string `env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Schema registry (127.0.0.1:8081)." group:"Where parts listen"`
-	OrderAddr        string `env:"QUOKKA_ORDER_ADDR" placeholder:"ADDR" help:"Order service (127.0.0.1:8101)." group:"Where parts listen"`
-	InventoryAddr    string `env:"QUOKKA_INVENTORY_ADDR" placeholder:"ADDR" help:"Inventory service (127.0.0.1:8102)." group:"Where parts listen"`
-	NotificationAddr string `env:"QUOKKA_NOTIFICATION_ADDR" placeholder:"ADDR" help:"Notification service (127.0.0.1:8103)." group:"Where parts listen"`
-	SearchSyncAddr   string `env:"QUOKKA_SEARCH_SYNC_ADDR" placeholder:"ADDR" help:"Search-sync service (127.0.0.1:8104)." group:"Where parts listen"`
-	TracesAddr       string `env:"QUOKKA_TRACES_ADDR" placeholder:"ADDR" help:"Traces, as Jaeger serves them (127.0.0.1:16686)." group:"Where parts listen"`
-	SMTPAddr         string `name:"smtp-addr" env:"QUOKKA_SMTP_ADDR" placeholder:"ADDR" help:"Mail sink, SMTP (127.0.0.1:1025)." group:"Where parts listen"`
-	MailAddr         string `env:"QUOKKA_MAIL_ADDR" placeholder:"ADDR" help:"Mail sink, HTTP (127.0.0.1:8025)." group:"Where parts listen"`
-	PostgresAddr     string `env:"QUOKKA_POSTGRES_ADDR" placeholder:"ADDR" help:"PostgreSQL (127.0.0.1:54329)." group:"Where parts listen"`
+	BrokerAddr       string `env:"QUOKKA_BROKER_ADDR" placeholder:"ADDR" help:"Kafka broker: 127.0.0.1:9092." group:"Where parts listen (demo takes free ports)"`
+	RegistryAddr     string `env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Schema registry: 127.0.0.1:8081." group:"Where parts listen (demo takes free ports)"`
+	OrderAddr        string `env:"QUOKKA_ORDER_ADDR" placeholder:"ADDR" help:"Order service: 127.0.0.1:8101." group:"Where parts listen (demo takes free ports)"`
+	InventoryAddr    string `env:"QUOKKA_INVENTORY_ADDR" placeholder:"ADDR" help:"Inventory service: 127.0.0.1:8102." group:"Where parts listen (demo takes free ports)"`
+	NotificationAddr string `env:"QUOKKA_NOTIFICATION_ADDR" placeholder:"ADDR" help:"Notification service: 127.0.0.1:8103." group:"Where parts listen (demo takes free ports)"`
+	SearchSyncAddr   string `env:"QUOKKA_SEARCH_SYNC_ADDR" placeholder:"ADDR" help:"Search-sync service: 127.0.0.1:8104." group:"Where parts listen (demo takes free ports)"`
+	TracesAddr       string `env:"QUOKKA_TRACES_ADDR" placeholder:"ADDR" help:"Traces, as Jaeger serves them: 127.0.0.1:16686." group:"Where parts listen (demo takes free ports)"`
+	SMTPAddr         string `name:"smtp-addr" env:"QUOKKA_SMTP_ADDR" placeholder:"ADDR" help:"Mail sink, SMTP: 127.0.0.1:1025." group:"Where parts listen (demo takes free ports)"`
+	MailAddr         string `env:"QUOKKA_MAIL_ADDR" placeholder:"ADDR" help:"Mail sink, HTTP: 127.0.0.1:8025." group:"Where parts listen (demo takes free ports)"`
+	PostgresAddr     string `env:"QUOKKA_POSTGRES_ADDR" placeholder:"ADDR" help:"PostgreSQL: 127.0.0.1:54329." group:"Where parts listen (demo takes free ports)"`
 }
 
 func (l listen) parts() map[platform.Part]string {

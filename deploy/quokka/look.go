@@ -16,7 +16,6 @@ import (
 	"github.com/quokka-stream/quokka/deploy/report"
 	"github.com/quokka-stream/quokka/deploy/settle"
 	"github.com/quokka-stream/quokka/deploy/term"
-	"github.com/quokka-stream/quokka/deploy/tracequery"
 )
 
 // target says which running platform to look into: the one of a data directory,
@@ -95,125 +94,6 @@ func (c *verifyCmd) Run(ctx context.Context, out *output) error {
 	}
 	return c.verifyTraces(ctx, out, at, facts)
 }
-
-// verifyTraces checks the traces of the newest orders that were not cancelled:
-// their story is told in one trace.
-func (c *verifyCmd) verifyTraces(ctx context.Context, out *output, at platform.Running, facts checker.Facts) error {
-	if at.TracesURL == "" {
-		return errors.New("the platform's traces are not known: name them with --traces-url")
-	}
-	cancelled := map[string]bool{}
-	var placed []checker.Event
-	for _, e := range facts.Events {
-		switch e.Type {
-		case checker.Placed:
-			placed = append(placed, e)
-		case checker.Cancelled:
-			cancelled[e.OrderID] = true
-		}
-	}
-	slices.SortFunc(placed, func(a, b checker.Event) int { return b.OccurredAt.Compare(a.OccurredAt) })
-	client := tracequery.Client{URL: at.TracesURL}
-	checked, gone := 0, 0
-	var broken []string
-	for _, e := range placed {
-		id := demo.TraceID(e.TraceParent)
-		if cancelled[e.OrderID] || id == "" {
-			continue
-		}
-		if checked+gone == c.Newest {
-			break
-		}
-		t, err := client.Settled(ctx, id, 200*time.Millisecond)
-		if errors.Is(err, tracequery.ErrNotFound) {
-			gone++
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		checked++
-		for _, problem := range append(t.Problems(), t.Missing(tracequery.OrderHops())...) {
-			broken = append(broken, fmt.Sprintf("order %s, trace %s: %s", e.OrderID, id, problem))
-		}
-	}
-	out.out.Printf("  %s traces checked, %s no longer kept\n", term.Count(checked), term.Count(gone))
-	if len(broken) > 0 {
-		return fmt.Errorf("traces are not whole:\n  %s", strings.Join(broken[:min(len(broken), 25)], "\n  "))
-	}
-	return nil
-}
-
-type traceCmd struct {
-	Order string `arg:"" help:"The order's id."`
-	target
-	TracesAt string `name:"traces-url" env:"QUOKKA_TRACES_URL" placeholder:"URL" help:"Its traces: Jaeger's query API."`
-}
-
-func (c *traceCmd) Run(ctx context.Context, out *output) error {
-	at, err := c.running()
-	if err != nil {
-		return err
-	}
-	at.TracesURL = cmp.Or(c.TracesAt, at.TracesURL)
-	events, err := orderEvents(ctx, at, c.Order)
-	if err != nil {
-		return err
-	}
-	id := demo.TraceID(events[0].TraceParent)
-	if id == "" {
-		return fmt.Errorf("order %s was not traced: its event has no traceparent header", c.Order)
-	}
-	if at.TracesURL == "" {
-		return fmt.Errorf("order %s has trace %s; where traces are kept is not known: name it with --traces-url", c.Order, id)
-	}
-	client := tracequery.Client{URL: at.TracesURL}
-	t, err := client.Get(ctx, id)
-	if errors.Is(err, tracequery.ErrNotFound) {
-		return fmt.Errorf("order %s has trace %s, which is no longer kept at %s: the embedded store keeps the newest traces, until the platform stops", c.Order, id, at.TracesURL)
-	}
-	if err != nil {
-		return err
-	}
-	printTrace(out.out, t)
-	out.out.Printf("\n  %s\n", client.Link(id))
-	return nil
-}
-
-// printTrace prints the spans as a tree, SQL and other inner work dimmed.
-func printTrace(p *term.Printer, t tracequery.Trace) {
-	nodes := t.Tree()
-	service, name := 0, 0
-	for _, n := range nodes {
-		service, name = max(service, len(n.Service)), max(name, 2*n.Depth+len([]rune(spanName(n.Name))))
-	}
-	for _, n := range nodes {
-		line := fmt.Sprintf("  %9s  %-*s  %-*s  %9s", after(n.Start.Sub(t.Spans[0].Start)), service, n.Service,
-			name, strings.Repeat("  ", n.Depth)+spanName(n.Name), millis(n.Duration))
-		switch {
-		case n.Error != "":
-			p.Printf("%s\n", p.Paint(term.Red, line+"  "+n.Error))
-		case n.Kind == "client" || n.Kind == "internal":
-			p.Printf("%s\n", p.Paint(term.Dim, line))
-		default:
-			p.Printf("%s\n", line)
-		}
-	}
-}
-
-// spanName keeps long SQL out of the table's way.
-func spanName(name string) string {
-	const most = 60
-	name = strings.Join(strings.Fields(name), " ")
-	if runes := []rune(name); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return name
-}
-
-func after(d time.Duration) string { return "+" + millis(d) }
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
 // orderEvents reads an order's events from orders.v1, by version.
 func orderEvents(ctx context.Context, at platform.Running, order string) ([]collect.OrderEvent, error) {

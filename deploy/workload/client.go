@@ -35,6 +35,12 @@ func (p *problem) Error() string {
 	return fmt.Sprintf("HTTP %d %s: %s", p.Status, p.Code, text)
 }
 
+// isCode reports whether err is a problem with this code.
+func isCode(err error, code string) bool {
+	var p *problem
+	return errors.As(err, &p) && p.Code == code
+}
+
 // call sends a request until it is answered: a broken connection and an answer
 // that blames the server are tried again, which every request here allows:
 // it carries an Idempotency-Key or sets a state.

@@ -83,7 +83,8 @@ const (
 	unknownSKU   = "QK-9999"
 	notThatMany  = 1_000_000
 	cancelWithin = 200 * time.Millisecond
-	ordersEach   = 8 // orders per customer, about
+	ordersEach   = 4   // orders per customer, about
+	surplus      = 100 // pieces of each product beyond what the plan needs
 	maxCustomers = 500
 )
 
@@ -112,6 +113,9 @@ func NewPlan(seed uint64, orders int) Plan {
 			scarce++
 		}
 		p.Orders = append(p.Orders, o)
+	}
+	for i := range p.Products[1:] {
+		p.Products[i+1].Stock = surplus
 	}
 	// Half of those who want the rare thing get it.
 	p.Products[0].Stock = int64(scarce / 2)

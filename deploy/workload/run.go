@@ -98,7 +98,11 @@ type run struct {
 func (r *run) stockUp(ctx context.Context) error {
 	return r.each(ctx, len(r.plan.Products), func(ctx context.Context, i int) error {
 		p := r.plan.Products[i]
-		if err := r.putProduct(ctx, p, p.Name); err != nil {
+		err := r.putProduct(ctx, p, p.Name, &p.Stock)
+		if isCode(err, "initial_stock_fixed") {
+			err = r.putProduct(ctx, p, p.Name, nil)
+		}
+		if err != nil {
 			return err
 		}
 		var stock struct {
@@ -115,13 +119,14 @@ func (r *run) stockUp(ctx context.Context) error {
 	})
 }
 
-func (r *run) putProduct(ctx context.Context, p Product, name string) error {
+func (r *run) putProduct(ctx context.Context, p Product, name string, initial *int64) error {
 	body := struct {
-		Name        string `json:"name"`
-		Description string `json:"description"`
-		PriceCents  int64  `json:"price_cents"`
-		Currency    string `json:"currency"`
-	}{name, p.Description, p.PriceCents, "EUR"}
+		Name         string `json:"name"`
+		Description  string `json:"description"`
+		PriceCents   int64  `json:"price_cents"`
+		Currency     string `json:"currency"`
+		InitialStock *int64 `json:"initial_stock,omitempty"`
+	}{name, p.Description, p.PriceCents, "EUR", initial}
 	return r.client.call(ctx, http.MethodPut, r.cfg.InventoryURL+"/products/"+url.PathEscape(p.SKU), nil, body, nil)
 }
 
@@ -245,7 +250,7 @@ func (r *run) cancel(ctx context.Context, order string, after time.Duration) err
 }
 
 func (r *run) rename(ctx context.Context, n Rename) error {
-	if err := r.putProduct(ctx, r.plan.Products[n.Product], n.Name); err != nil {
+	if err := r.putProduct(ctx, r.plan.Products[n.Product], n.Name, nil); err != nil {
 		return fmt.Errorf("rename product %s: %w", r.plan.Products[n.Product].SKU, err)
 	}
 	r.renames.Add(1)

@@ -105,8 +105,18 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.Method == "PUT" && path[0] == "products":
-		var p struct{ Name string }
+		var p struct {
+			Name    string
+			Initial *int64 `json:"initial_stock"`
+		}
 		json.Unmarshal(body, &p)
+		if p.Initial != nil {
+			if s.products[path[1]] != "" {
+				answer(409, map[string]string{"code": "initial_stock_fixed"})
+				return
+			}
+			s.stock[path[1]] = *p.Initial
+		}
 		s.products[path[1]] = p.Name
 		answer(200, p)
 	case r.Method == "GET" && path[0] == "stock":
@@ -152,6 +162,7 @@ func TestRunCarriesOutThePlan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.stock[plan.Products[1].SKU]-- // somebody bought one
 		distinct := map[string]bool{}
 		for _, o := range result.Orders {
 			distinct[o.OrderID] = true
@@ -170,7 +181,7 @@ func TestRunCarriesOutThePlan(t *testing.T) {
 		t.Errorf("the shop has %d orders, %d cancelled", len(s.bodies), len(s.cancelled))
 	}
 	for _, p := range plan.Products {
-		if s.stock[p.SKU] < p.Stock || s.products[p.SKU] == "" {
+		if s.stock[p.SKU] < p.Stock-1 || s.products[p.SKU] == "" {
 			t.Errorf("product %s: stock %d, want at least %d", p.SKU, s.stock[p.SKU], p.Stock)
 		}
 	}
