@@ -50,7 +50,7 @@ func (l *Log) Close() error {
 // not the one there is. upkeep and io are held.
 func (l *Log) checkpointEnd() error {
 	l.Lock()
-	if l.durable < l.end || (l.saved.recovery == l.end && l.saved.start == l.start && l.end > 0) {
+	if l.durable < l.end || (l.saved.recovery == l.end && l.saved.start == l.start) {
 		l.Unlock()
 		return nil
 	}

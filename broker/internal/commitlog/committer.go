@@ -48,6 +48,9 @@ type CommitterConfig struct {
 	// JournalAfter is how many rounds pass before the journal is made: a broker that
 	// hardly works does not need one; 0 = 100.
 	JournalAfter int64
+	// CleanEvery is the time between two looks for what retention and compaction may
+	// remove (log.retention.check.interval.ms); 0 = 30 s, negative = never.
+	CleanEvery time.Duration
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
 }
@@ -137,6 +140,13 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	if cfg.Flush != FlushGroup {
 		c.bg.Add(1)
 		go c.syncLate()
+	}
+	if cfg.CleanEvery == 0 {
+		cfg.CleanEvery = 30 * time.Second
+	}
+	if cfg.CleanEvery > 0 {
+		c.bg.Add(1)
+		go c.cleanLogs(cfg.CleanEvery)
 	}
 	return c, nil
 }

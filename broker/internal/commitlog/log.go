@@ -15,7 +15,7 @@ import (
 
 // Owner is told what happens to a log, with the log's lock held.
 type Owner interface {
-	// Advanced: Written or Durable has grown.
+	// Advanced: Start, Written or Durable has grown.
 	Advanced()
 	// Failed: what was appended at or above from is not in the log after all, and
 	// those offsets are free again. err is a *record.Error.

@@ -31,6 +31,7 @@ func (l *Log) SetStart(offset int64) error {
 	l.Lock()
 	l.start = offset
 	l.epochs.truncateStart(offset)
+	l.opts.Owner.Advanced()
 	l.Unlock()
 	l.dropBelowStart()
 	return nil

@@ -49,7 +49,10 @@ func crashes(t *testing.T, seed uint64) {
 	if seed%4 == 0 {
 		w.flush = commitlog.FlushOS
 	}
-	w.cfg = commitlog.Config{SegmentBytes: int64(1500 + rng.IntN(4000)), IndexInterval: 300}
+	w.cfg = commitlog.Config{SegmentBytes: int64(1500 + rng.IntN(4000)), IndexInterval: 300, RetentionTime: -1}
+	if rng.IntN(3) == 0 {
+		w.cfg.RetentionBytes = int64(5000 + rng.IntN(10000))
+	}
 	for range crashesPerChain {
 		// At one call: the file system as it could be found, and the model.
 		var left *fsys.Mem
@@ -134,7 +137,7 @@ func failNth(t *testing.T, n int64, fault error) bool {
 	mem := fsys.NewMem()
 	hook := fsys.Nth(n, fault)
 	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup, journal: 30 << 10}
-	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300}
+	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300, RetentionTime: -1, RetentionBytes: 9000}
 	w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
 		err := hook(c)
 		if err != nil {

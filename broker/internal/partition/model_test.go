@@ -147,6 +147,8 @@ func (w *world) step() {
 			mp.start = max(mp.start, start)
 			w.model.mu.Unlock()
 		}
+	case r < 80:
+		_ = p.log.Clean() // a fault makes it fail; it is tried again later
 	default:
 		w.settle(mp, w.rng.IntN(4))
 	}

@@ -60,6 +60,7 @@ type Partition struct {
 	log *commitlog.Log
 
 	epoch         int32
+	start         int64 // of the log, as waiters know it
 	highWatermark int64
 	lastStable    int64
 	pending       []*Pending
@@ -184,8 +185,6 @@ func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
 	}
 	p.log.Lock()
 	defer p.log.Unlock()
-	p.setLastStable()
-	p.wakeAll()
 	return p.log.Start(), nil
 }
 

@@ -116,6 +116,10 @@ func (p *Partition) advance() {
 		p.pending[p.written].move(stateWritten, nil)
 		p.written++
 	}
+	if start := p.log.Start(); start != p.start {
+		p.start = start
+		p.wakeAll()
+	}
 	before, stable := p.highWatermark, p.lastStable
 	p.highWatermark = p.log.Settled()
 	p.setLastStable()
