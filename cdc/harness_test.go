@@ -18,12 +18,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/broker/brokertest"
+	"github.com/quokka-stream/quokka/cdc/internal/pgrepl"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 	"github.com/quokka-stream/quokka/schemas/codec"
 	"github.com/quokka-stream/quokka/schemas/debezium"
@@ -57,7 +58,13 @@ type bed struct {
 
 func newBed(t testing.TB, setup ...string) *bed {
 	t.Helper()
-	b := &bed{t: t, url: pgserver.NewDatabase(t), brokers: brokertest.Brokers(t), registry: newMemoryRegistry()}
+	return newBedOn(t, pgserver.NewDatabase(t), setup...)
+}
+
+// newBedOn is newBed in a given database.
+func newBedOn(t testing.TB, databaseURL string, setup ...string) *bed {
+	t.Helper()
+	b := &bed{t: t, url: databaseURL, brokers: brokertest.Brokers(t), registry: newMemoryRegistry()}
 	u, err := url.Parse(b.url)
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +107,21 @@ func scan[T any](b *bed, query string, args ...any) T {
 		b.t.Fatalf("%s: %v", query, err)
 	}
 	return v
+}
+
+// replication opens a replication connection besides the relay's.
+func (b *bed) replication() *pgrepl.Conn {
+	b.t.Helper()
+	cfg, err := pgconn.ParseConfig(b.url)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c, err := pgrepl.Connect(b.t.Context(), cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { c.Close(context.Background()) })
+	return c
 }
 
 func (b *bed) config() Config {
@@ -372,28 +394,6 @@ func last(records []record) map[string]map[string]any {
 	return out
 }
 
-// rows returns a table of an int or bigint key id as the folds have it.
-func (b *bed) rows(table string) map[string]string {
-	b.t.Helper()
-	out := map[string]string{}
-	rows, err := b.sql.Query(b.t.Context(), "SELECT id::text, t::text FROM "+pgx.Identifier{table}.Sanitize()+" t")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, row string
-		if err := rows.Scan(&id, &row); err != nil {
-			b.t.Fatal(err)
-		}
-		out[id] = row
-	}
-	if err := rows.Err(); err != nil {
-		b.t.Fatal(err)
-	}
-	return out
-}
-
 // memoryRegistry is a registry for one test. Package schemas tests cdc's schemas
 // against the rules of a real one; here only refusals matter.
 type memoryRegistry struct {
@@ -451,4 +451,11 @@ func (m *memoryRegistry) decode(t testing.TB, b []byte) any {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// subjects returns those with schemas.
+func (m *memoryRegistry) subjects() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.log)
 }

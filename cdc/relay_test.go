@@ -1,12 +1,6 @@
 package cdc
 
-import (
-	"testing"
-
-	"go.uber.org/goleak"
-)
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+import "testing"
 
 // TestChanges: the life of rows, as records.
 func TestChanges(t *testing.T) {

@@ -106,6 +106,9 @@ func (s *session) read(created pgrepl.Created, missing []published) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(s.ctx)) }()
+	if err := pgrepl.KeepEncoding(s.ctx, conn.PgConn()); err != nil {
+		return err
+	}
 	tx, err := conn.BeginTx(s.ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return err

@@ -26,6 +26,11 @@ type source struct {
 
 	client *kgo.Client
 	store  *stateStore
+	// whole: the next session asks for large transactions at their end only. The
+	// server cannot decode every transaction before it: one that alters a table,
+	// rolls that back to a savepoint and alters it again gives an internal error,
+	// whenever it is tried.
+	whole bool
 }
 
 const maxBackoff = 15 * time.Second
@@ -55,6 +60,7 @@ func (s *source) run(ctx context.Context) error {
 	for backoff := s.cfg.LeaseInterval; ; {
 		began := time.Now()
 		err := s.session(ctx, linger)
+		s.whole = pgrepl.CodeOf(err) == "XX000" // internal_error
 		if ctx.Err() != nil {
 			s.health.set(Stopped, nil)
 			return nil
@@ -89,8 +95,10 @@ func (s *source) report(err error, backoff time.Duration) time.Duration {
 		s.log.Info("source begins anew", "reason", err)
 		return 0
 	case pgrepl.CodeOf(err) == "55006": // object_in_use
+		if s.health.status().State != Standby {
+			s.log.Info("the slot is in use, standing by", "reason", err)
+		}
 		s.health.set(Standby, err)
-		s.log.Info("the slot is in use, waiting", "reason", err)
 		return s.cfg.LeaseInterval
 	}
 	s.metrics.errors.WithLabelValues(s.Name, "transient").Inc()

@@ -66,7 +66,7 @@ type work struct {
 func (s *session) stream() error {
 	ctx, fail := context.WithCancelCause(s.ctx)
 	defer fail(nil)
-	stream, err := s.conn.Start(ctx, s.Slot, s.Publication, s.state.Position)
+	stream, err := s.conn.Start(ctx, pgrepl.Options{Slot: s.Slot, Publication: s.Publication, From: s.state.Position, Whole: s.whole})
 	if err != nil {
 		return s.startError(err)
 	}
@@ -194,6 +194,7 @@ func (s *streaming) publish(fail func(error)) func() error {
 				return nil
 			}
 			if err := p.transaction(s.ctx, w.tx, w.in); err != nil {
+				fail(err) // first: it is what ends the queue
 				return err
 			}
 		}

@@ -52,7 +52,23 @@ func Connect(ctx context.Context, cfg *pgconn.Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := KeepEncoding(ctx, pg); err != nil {
+		_ = pg.Close(ctx)
+		return nil, err
+	}
 	return &Conn{pg: pg}, nil
+}
+
+// KeepEncoding makes a session of a database without an encoding (SQL_ASCII)
+// return text as it is. Else the server fails at the first byte that is not
+// UTF-8, and with it everything behind that byte; so it is the one value that
+// fails.
+func KeepEncoding(ctx context.Context, pg *pgconn.PgConn) error {
+	if pg.ParameterStatus("server_encoding") != "SQL_ASCII" {
+		return nil
+	}
+	_, err := pg.Exec(ctx, "SET client_encoding TO 'SQL_ASCII'").ReadAll()
+	return err
 }
 
 // Close ends the connection and with it all it holds: locks, temporary slots,

@@ -133,7 +133,7 @@ func TestStream(t *testing.T) {
 			for _, s := range tt.script {
 				exec(t, sql, s)
 			}
-			stream, err := c.Start(t.Context(), slot, "p", created.ConsistentPoint)
+			stream, err := c.Start(t.Context(), Options{Slot: slot, Publication: "p", From: created.ConsistentPoint})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +205,7 @@ func TestSlots(t *testing.T) {
 	if got, err := c.TryLock(t.Context(), "lease"); err != nil || got {
 		t.Errorf("a taken lock: %v, %v", got, err)
 	}
-	stream, err := second.Start(t.Context(), "slots", "p", slot.Confirmed)
+	stream, err := second.Start(t.Context(), Options{Slot: "slots", Publication: "p", From: slot.Confirmed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestSlots(t *testing.T) {
 		t.Errorf("%d messages for one insert", len(got))
 	}
 	third, _ := open(t, url)
-	if _, err := third.Start(t.Context(), "slots", "p", 0); CodeOf(err) != "55006" {
+	if _, err := third.Start(t.Context(), Options{Slot: "slots", Publication: "p", From: 0}); CodeOf(err) != "55006" {
 		t.Errorf("a slot in use: %v", err)
 	}
 	stream.Interrupt()
@@ -233,7 +233,7 @@ func TestSlots(t *testing.T) {
 		}
 	}
 	fourth, _ := open(t, url)
-	if _, err := fourth.Start(t.Context(), "slots", "p", 0); CodeOf(err) != "42704" {
+	if _, err := fourth.Start(t.Context(), Options{Slot: "slots", Publication: "p", From: 0}); CodeOf(err) != "42704" {
 		t.Errorf("a dropped slot: %v", err)
 	}
 }

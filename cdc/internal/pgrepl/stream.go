@@ -35,10 +35,19 @@ type Stream struct {
 	out     []byte
 }
 
-// Start starts to stream from the slot what commits behind from: the changes of
-// the publication's tables and the logical messages of all sessions. The
-// connection cannot be used for anything else any more.
-func (c *Conn) Start(ctx context.Context, slot, publication string, from pgoutput.LSN) (*Stream, error) {
+// Options say what to stream.
+type Options struct {
+	Slot, Publication string
+	// From is the position behind which commits are wanted.
+	From pgoutput.LSN
+	// Whole keeps the server from sending large transactions before their end.
+	Whole bool
+}
+
+// Start starts to stream from the slot: the changes of the publication's tables
+// and the logical messages of all sessions. The connection cannot be used for
+// anything else any more.
+func (c *Conn) Start(ctx context.Context, o Options) (*Stream, error) {
 	hijacked, err := c.pg.Hijack()
 	if err != nil {
 		return nil, err
@@ -46,8 +55,12 @@ func (c *Conn) Start(ctx context.Context, slot, publication string, from pgoutpu
 	s := &Stream{conn: hijacked.Conn, in: bufio.NewReaderSize(hijacked.Conn, readBuffer)}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	query := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (proto_version '2', streaming 'on', messages 'true', publication_names %s)",
-		identifier(slot), from, literal(identifier(publication)))
+	streaming := "on"
+	if o.Whole {
+		streaming = "off"
+	}
+	query := fmt.Sprintf("START_REPLICATION SLOT %s LOGICAL %s (proto_version '2', streaming '%s', messages 'true', publication_names %s)",
+		identifier(o.Slot), o.From, streaming, literal(identifier(o.Publication)))
 	if err := s.start(query); err != nil {
 		_ = s.conn.Close()
 		if ctx.Err() != nil {
