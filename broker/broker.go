@@ -39,6 +39,8 @@ type Broker struct {
 	committer *commitlog.Committer
 	topics    *topics.Manager
 	groups    *coordinator.Groups
+	txns      *coordinator.Txns
+	producers *cluster.ProducerIDs
 	server    *server.Server
 	listener  net.Listener
 	metrics   *metrics.Metrics
@@ -109,6 +111,11 @@ func (b *Broker) open() error {
 		OffsetsPartitions: int32(b.cfg.OffsetsPartitions), OffsetsRetention: b.cfg.OffsetsRetention,
 		ExpiryInterval: 10 * time.Minute, MaxMetadata: 4096, Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster, b.topics)
+	b.producers = cluster.NewProducerIDs(b.cluster)
+	b.txns = coordinator.NewTxns(coordinator.TxnConfig{
+		Partitions: int32(b.cfg.TransactionsPartitions), MaxTimeout: b.cfg.TransactionMaxTimeout, IDExpiration: b.cfg.TransactionalIDExpiration,
+		Patience: 5 * time.Second, NewProducerID: b.producers.Take, ExpiryInterval: time.Hour, Logger: b.cfg.Logger, Now: time.Now,
+	}, b.cluster, b.topics, b.groups)
 	return b.openServer()
 }
 
@@ -156,7 +163,7 @@ func (b *Broker) openServer() error {
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
-	}, b.cluster, b.topics, b.groups, auth.AllowAll{})
+	}, b.cluster, b.topics, b.groups, b.txns, b.producers, auth.AllowAll{})
 	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID})
 	b.server = server.New(server.Config{
 		Handler:        handler,
@@ -173,28 +180,31 @@ func (b *Broker) openServer() error {
 func (b *Broker) staticConfigs() map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	return map[string]string{
-		"node.id":                          strconv.Itoa(int(b.cfg.NodeID)),
-		"broker.id":                        strconv.Itoa(int(b.cfg.NodeID)),
-		"log.dirs":                         b.cfg.DataDir,
-		"log.dir":                          b.cfg.DataDir,
-		"listeners":                        "PLAINTEXT://" + b.listener.Addr().String(),
-		"num.partitions":                   strconv.Itoa(b.cfg.DefaultPartitions),
-		"default.replication.factor":       "1",
-		"auto.create.topics.enable":        strconv.FormatBool(!b.cfg.DisableAutoCreateTopics),
-		"delete.topic.enable":              "true",
-		"offsets.topic.num.partitions":     strconv.Itoa(b.cfg.OffsetsPartitions),
-		"offsets.topic.replication.factor": "1",
-		"offsets.retention.minutes":        strconv.FormatInt(int64(b.cfg.OffsetsRetention.Minutes()), 10),
-		"offset.metadata.max.bytes":        "4096",
-		"group.initial.rebalance.delay.ms": ms(b.cfg.GroupInitialRebalanceDelay),
-		"group.min.session.timeout.ms":     ms(b.cfg.GroupMinSessionTimeout),
-		"group.max.session.timeout.ms":     ms(b.cfg.GroupMaxSessionTimeout),
-		"group.max.size":                   strconv.Itoa(b.cfg.GroupMaxSize),
-		"producer.id.expiration.ms":        ms(b.cfg.ProducerIDExpiration),
-		"connections.max.idle.ms":          ms(b.cfg.ConnectionIdleTimeout),
-		"max.connections":                  strconv.Itoa(b.cfg.MaxConnections),
-		"socket.request.max.bytes":         strconv.Itoa(b.cfg.MaxProduceBytes),
-		"fetch.max.bytes":                  strconv.Itoa(b.cfg.MaxFetchBytes),
+		"node.id":                              strconv.Itoa(int(b.cfg.NodeID)),
+		"broker.id":                            strconv.Itoa(int(b.cfg.NodeID)),
+		"log.dirs":                             b.cfg.DataDir,
+		"log.dir":                              b.cfg.DataDir,
+		"listeners":                            "PLAINTEXT://" + b.listener.Addr().String(),
+		"num.partitions":                       strconv.Itoa(b.cfg.DefaultPartitions),
+		"default.replication.factor":           "1",
+		"auto.create.topics.enable":            strconv.FormatBool(!b.cfg.DisableAutoCreateTopics),
+		"delete.topic.enable":                  "true",
+		"offsets.topic.num.partitions":         strconv.Itoa(b.cfg.OffsetsPartitions),
+		"offsets.topic.replication.factor":     "1",
+		"offsets.retention.minutes":            strconv.FormatInt(int64(b.cfg.OffsetsRetention.Minutes()), 10),
+		"offset.metadata.max.bytes":            "4096",
+		"group.initial.rebalance.delay.ms":     ms(b.cfg.GroupInitialRebalanceDelay),
+		"group.min.session.timeout.ms":         ms(b.cfg.GroupMinSessionTimeout),
+		"group.max.session.timeout.ms":         ms(b.cfg.GroupMaxSessionTimeout),
+		"group.max.size":                       strconv.Itoa(b.cfg.GroupMaxSize),
+		"producer.id.expiration.ms":            ms(b.cfg.ProducerIDExpiration),
+		"transaction.max.timeout.ms":           ms(b.cfg.TransactionMaxTimeout),
+		"transactional.id.expiration.ms":       ms(b.cfg.TransactionalIDExpiration),
+		"transaction.state.log.num.partitions": strconv.Itoa(b.cfg.TransactionsPartitions),
+		"connections.max.idle.ms":              ms(b.cfg.ConnectionIdleTimeout),
+		"max.connections":                      strconv.Itoa(b.cfg.MaxConnections),
+		"socket.request.max.bytes":             strconv.Itoa(b.cfg.MaxProduceBytes),
+		"fetch.max.bytes":                      strconv.Itoa(b.cfg.MaxFetchBytes),
 	}
 }
 
@@ -227,6 +237,7 @@ func (b *Broker) ClusterID() string { return b.cluster.Image().ClusterID }
 // Serve answers requests until Close; it then returns nil.
 func (b *Broker) Serve() error {
 	b.background.Go(b.groups.Load)
+	b.background.Go(b.txns.Load)
 	return b.server.Serve(b.listener)
 }
 
@@ -251,6 +262,9 @@ func (b *Broker) close(ctx context.Context) error {
 		}
 		if b.listener != nil {
 			_ = b.listener.Close() // closed already where Serve was called
+		}
+		if b.txns != nil {
+			b.txns.Close()
 		}
 		if b.groups != nil {
 			b.groups.Close()

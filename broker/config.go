@@ -69,6 +69,14 @@ type Config struct {
 	// OffsetsPartitions is the number of partitions of __consumer_offsets when it
 	// is made; default 50. Only those in use take memory and files.
 	OffsetsPartitions int
+	// TransactionsPartitions is the same of __transaction_state; default 50.
+	TransactionsPartitions int
+	// TransactionMaxTimeout bounds the timeout that a transactional producer may ask
+	// for; default 15 min.
+	TransactionMaxTimeout time.Duration
+	// TransactionalIDExpiration is how long a transactional id that is not used is
+	// remembered; default 7 days.
+	TransactionalIDExpiration time.Duration
 
 	// GroupInitialRebalanceDelay is how long the first rebalance of an empty group
 	// waits for more members; default 3 s, negative: not at all.
@@ -118,6 +126,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.FlushEvery, time.Second)
 	setDefault(&c.DefaultPartitions, 1)
 	setDefault(&c.OffsetsPartitions, 50)
+	setDefault(&c.TransactionsPartitions, 50)
+	setDefault(&c.TransactionMaxTimeout, 15*time.Minute)
+	setDefault(&c.TransactionalIDExpiration, 7*24*time.Hour)
 	setDefault(&c.GroupInitialRebalanceDelay, 3*time.Second)
 	c.GroupInitialRebalanceDelay = max(c.GroupInitialRebalanceDelay, 0)
 	setDefault(&c.GroupMinSessionTimeout, 6*time.Second)
@@ -166,7 +177,7 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
-		{"DefaultPartitions", c.DefaultPartitions}, {"OffsetsPartitions", c.OffsetsPartitions},
+		{"DefaultPartitions", c.DefaultPartitions}, {"OffsetsPartitions", c.OffsetsPartitions}, {"TransactionsPartitions", c.TransactionsPartitions},
 		{"GroupMaxSize", c.GroupMaxSize}, {"MaxConnections", c.MaxConnections},
 		{"MaxProduceBytes", c.MaxProduceBytes}, {"MaxRequestBytes", c.MaxRequestBytes}, {"MaxFetchBytes", c.MaxFetchBytes},
 		{"MaxPartitions", c.MaxPartitions}, {"MaxTopicPartitions", c.MaxTopicPartitions},

@@ -49,18 +49,18 @@ type Handler struct {
 	groups     *coordinator.Groups
 	authorizer auth.Authorizer
 	sessions   *fetchSessions
-	producers  *producerIDs
+	txns       *coordinator.Txns
+	producers  *cluster.ProducerIDs
 	budget     *wire.Budget
 	log        *slog.Logger
 }
 
 // New returns a handler over the broker's parts.
-func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, a auth.Authorizer) *Handler {
+func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, x *coordinator.Txns, p *cluster.ProducerIDs, a auth.Authorizer) *Handler {
 	return &Handler{
-		cfg: cfg, cluster: c, topics: t, groups: g, authorizer: a, log: cfg.Logger,
-		sessions:  newFetchSessions(1000, time.Now),
-		producers: &producerIDs{cluster: c},
-		budget:    wire.NewBudget(cfg.DecodeBudget),
+		cfg: cfg, cluster: c, topics: t, groups: g, txns: x, producers: p, authorizer: a, log: cfg.Logger,
+		sessions: newFetchSessions(1000, time.Now),
+		budget:   wire.NewBudget(cfg.DecodeBudget),
 	}
 }
 
@@ -156,7 +156,7 @@ func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Re
 	}
 	switch req.Key {
 	case wire.KeyProduce:
-		return h.produce(c)
+		return h.produce(ctx, c)
 	case wire.KeyFetch:
 		return h.fetch(ctx, c)
 	}

@@ -55,5 +55,24 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 	Advertised(func(key, min, max int16) {
 		resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MinVersion: min, MaxVersion: max})
 	})
+	features(resp)
 	return respond(&req, resp), nil
 }
+
+// features tells which versions of Kafka's features are on. They, not the versions
+// of requests, make clients use transactions of version 2. Up to version 3 of the
+// response a feature whose least version is 0 must be left out of those supported.
+func features(resp *kmsg.ApiVersionsResponse) {
+	add := func(name string, min, max, level int16) {
+		if min > 0 || resp.Version >= 4 {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: name, MinVersion: min, MaxVersion: max})
+		}
+		resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{Name: name, MinVersionLevel: level, MaxVersionLevel: level})
+	}
+	add("metadata.version", 7, metadataVersion, metadataVersion)
+	add("transaction.version", 0, 2, 2)
+	resp.FinalizedFeaturesEpoch = 1
+}
+
+// metadataVersion is the level of Apache Kafka 4.1.
+const metadataVersion = 27

@@ -59,6 +59,9 @@ func (h *Handler) coordinatorFor(ctx context.Context, c *call, kind int8, key st
 		if !h.allowed(c, auth.Describe, auth.TransactionalID, key) {
 			return errcode.TransactionalIDAuthorizationFailed
 		}
+		if _, err := h.txns.EnsureTopic(ctx); err != nil {
+			return errcode.CoordinatorNotAvailable
+		}
 		return errcode.None
 	}
 	return errcode.InvalidRequest

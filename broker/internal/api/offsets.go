@@ -50,7 +50,8 @@ func (h *Handler) offsetCommit(ctx context.Context, c *call, kreq kmsg.Request) 
 		resp.Topics = append(resp.Topics, out)
 	}
 	if len(commits) > 0 {
-		codes := h.groups.CommitOffsets(ctx, req.Group, req.MemberID, req.InstanceID, req.Generation, commits)
+		by := coordinator.Committer{MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation}
+		codes := h.groups.CommitOffsets(ctx, req.Group, by, commits)
 		for n, at := range places {
 			resp.Topics[at.topic].Partitions[at.partition].ErrorCode = codes[n]
 		}
@@ -81,7 +82,7 @@ func (h *Handler) offsetFetch(ctx context.Context, c *call, kreq kmsg.Request) (
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= 8 {
 		for _, g := range req.Groups {
-			resp.Groups = append(resp.Groups, h.offsetFetchGroup(ctx, c, g))
+			resp.Groups = append(resp.Groups, h.offsetFetchGroup(ctx, c, g, req.RequireStable))
 		}
 		return resp, nil
 	}
@@ -95,7 +96,7 @@ func (h *Handler) offsetFetch(ctx context.Context, c *call, kreq kmsg.Request) (
 		gt.Topic, gt.Partitions = t.Topic, t.Partitions
 		g.Topics = append(g.Topics, gt)
 	}
-	one := h.offsetFetchGroup(ctx, c, g)
+	one := h.offsetFetchGroup(ctx, c, g, req.RequireStable)
 	resp.ErrorCode = one.ErrorCode
 	for _, t := range one.Topics {
 		out := kmsg.NewOffsetFetchResponseTopic()
@@ -123,7 +124,7 @@ func (h *Handler) offsetFetch(ctx context.Context, c *call, kreq kmsg.Request) (
 	return resp, nil
 }
 
-func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group = g.Group
 	if !h.allowed(c, auth.Describe, auth.Group, g.Group) {
@@ -174,7 +175,7 @@ func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFe
 			asked = append(asked, coordinator.TopicPartition{Topic: name, Partition: p})
 		}
 	}
-	found, code := h.groups.FetchOffsets(ctx, g.Group, asked)
+	found, code := h.groups.FetchOffsets(ctx, g.Group, asked, stable)
 	if code != errcode.None {
 		out.ErrorCode, out.Topics = code, nil
 		return out
@@ -197,6 +198,9 @@ func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFe
 		op := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 		op.Partition, op.Offset, op.LeaderEpoch = o.Partition, o.Offset.Offset, o.LeaderEpoch
 		op.Metadata = kmsg.StringPtr(o.Metadata)
+		if o.Unstable {
+			op.Offset, op.LeaderEpoch, op.Metadata, op.ErrorCode = -1, -1, kmsg.StringPtr(""), errcode.UnstableOffsetCommit
+		}
 		a.Partitions = append(a.Partitions, op)
 	}
 	return out

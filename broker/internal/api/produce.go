@@ -11,27 +11,21 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/txn"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
 // produce stages every batch of the request, which fixes their order, and leaves
 // the waiting for the disk to the reply: the connection's next request may be
 // staged meanwhile.
-func (h *Handler) produce(c *call) (Reply, error) {
+func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 	req, err := wire.ParseProduce(c.req.Version, c.req.Body)
 	if err != nil {
 		return nil, fmt.Errorf("produce: %w", err)
 	}
 	resp := &wire.ProduceResponse{Topics: make([]wire.ProduceTopicResponse, len(req.Topics))}
-	var pending []*partition.Pending // in the order of the answers; nil where refused
-	refusedAll := errcode.None
-	if req.Acks < -1 || req.Acks > 1 {
-		refusedAll = errcode.InvalidRequiredAcks
-	}
-	if req.TransactionalID != nil {
-		refusedAll = errcode.TransactionalIDAuthorizationFailed
-	}
-	failed := false
+	refusedAll := h.refuseProduce(c, req)
+	var stages []stage
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := &resp.Topics[i]
@@ -44,13 +38,19 @@ func (h *Handler) produce(c *call) (Reply, error) {
 		for j, p := range t.Partitions {
 			a := &out.Partitions[j]
 			*a = wire.ProducePartitionResponse{Index: p.Index, ErrorCode: code, BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
-			var staged *partition.Pending
-			if code == errcode.None {
-				staged = h.stage(topic, p, a)
-			}
-			failed = failed || a.ErrorCode != errcode.None
-			pending = append(pending, staged)
+			stages = append(stages, stage{topic: topic, in: p, out: a})
 		}
+	}
+	if req.TransactionalID != nil && refusedAll == errcode.None {
+		h.stageTxn(ctx, c, *req.TransactionalID, stages)
+	}
+	failed := false
+	for i := range stages {
+		s := &stages[i]
+		if s.out.ErrorCode == errcode.None && s.pending == nil {
+			h.stage(s)
+		}
+		failed = failed || s.out.ErrorCode != errcode.None
 	}
 	if req.Acks == 0 {
 		// There is no response to say it in, so the connection says that it failed.
@@ -61,7 +61,7 @@ func (h *Handler) produce(c *call) (Reply, error) {
 	}
 	deadline := time.Now().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	return func(ctx context.Context, v *wire.Vec) error {
-		if err := finishProduce(ctx, resp, pending, req.Acks, deadline); err != nil {
+		if err := finishProduce(ctx, stages, req.Acks, deadline); err != nil {
 			return err
 		}
 		v.Append(func(dst []byte) []byte {
@@ -87,20 +87,90 @@ func (h *Handler) produceTopic(c *call, t *wire.ProduceTopic) (*cluster.Topic, i
 	return topic, errcode.None
 }
 
+// stage is one partition's batch on its way into the log.
+type stage struct {
+	topic   *cluster.Topic
+	in      wire.ProducePartition
+	out     *wire.ProducePartitionResponse
+	pending *partition.Pending // nil until it is staged, and where it was refused
+}
+
+// refuseProduce says what is wrong with the request as a whole.
+func (h *Handler) refuseProduce(c *call, req *wire.ProduceRequest) int16 {
+	if req.Acks < -1 || req.Acks > 1 {
+		return errcode.InvalidRequiredAcks
+	}
+	if req.TransactionalID != nil {
+		if !h.allowed(c, auth.Write, auth.TransactionalID, *req.TransactionalID) {
+			return errcode.TransactionalIDAuthorizationFailed
+		}
+		return errcode.None
+	}
+	for i := range req.Topics {
+		for _, p := range req.Topics[i].Partitions {
+			if h, err := record.ParseHeader(p.Records); err == nil && h.Transactional() {
+				return errcode.TransactionalIDAuthorizationFailed // whose transaction?
+			}
+		}
+	}
+	return errcode.None
+}
+
+// stageTxn stages the transactional batches of a request, those of each producer
+// while the coordinator holds its transaction open.
+func (h *Handler) stageTxn(ctx context.Context, c *call, id string, stages []stage) {
+	type producer struct {
+		id    int64
+		epoch int16
+	}
+	byProducer := map[producer][]*stage{}
+	for i := range stages {
+		s := &stages[i]
+		if s.out.ErrorCode != errcode.None {
+			continue
+		}
+		info, err := record.ParseHeader(s.in.Records)
+		if err != nil || !info.Transactional() {
+			continue // the partition says what is wrong with it, if anything is
+		}
+		if s.in.Index < 0 || s.in.Index >= s.topic.Partitions() {
+			s.out.ErrorCode = errcode.UnknownTopicOrPartition
+			continue
+		}
+		p := producer{info.ProducerID, info.ProducerEpoch}
+		byProducer[p] = append(byProducer[p], s)
+	}
+	// From version 12 on a batch adds its partition to the transaction by itself.
+	add := c.req.Version >= 12
+	for p, mine := range byProducer {
+		partitions := make([]txn.Partition, len(mine))
+		for i, s := range mine {
+			partitions[i] = txn.Partition{Topic: s.topic.Name, Index: s.in.Index}
+		}
+		codes := h.txns.Write(ctx, id, p.id, p.epoch, partitions, add, func(i int) { h.stage(mine[i]) })
+		for i, code := range codes {
+			if code == errcode.InvalidTxnState && c.req.Version >= 11 {
+				code = errcode.TransactionAbortable
+			}
+			if code != errcode.None {
+				mine[i].out.ErrorCode = fenced(code, 0, 1)
+			}
+		}
+	}
+}
+
 // stage appends one partition's batch and fills in what is known at once.
-func (h *Handler) stage(topic *cluster.Topic, p wire.ProducePartition, a *wire.ProducePartitionResponse) *partition.Pending {
-	part, err := h.topics.Get(topic, p.Index)
-	var staged *partition.Pending
+func (h *Handler) stage(s *stage) {
+	part, err := h.topics.Get(s.topic, s.in.Index)
 	if err == nil {
-		staged, err = part.Append(p.Records, partition.Client)
+		s.pending, err = part.Append(s.in.Records, partition.Client)
 	}
 	if err != nil {
-		h.refuse(a, err)
-		return nil
+		h.refuse(s.out, err)
+		return
 	}
-	a.BaseOffset, a.LogAppendTime = staged.BaseOffset(), staged.LogAppendTime()
-	a.LogStartOffset = part.Offsets().LogStart
-	return staged
+	s.out.BaseOffset, s.out.LogAppendTime = s.pending.BaseOffset(), s.pending.LogAppendTime()
+	s.out.LogStartOffset = part.Offsets().LogStart
 }
 
 // refuse puts an append's error into its answer.
@@ -123,50 +193,46 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 
 // finishProduce waits until what was staged is written (acks=1) or below the high
 // watermark (acks=all), and turns into errors what is not in time.
-func finishProduce(ctx context.Context, resp *wire.ProduceResponse, pending []*partition.Pending, acks int16, deadline time.Time) error {
+func finishProduce(ctx context.Context, stages []stage, acks int16, deadline time.Time) error {
 	var timer *time.Timer
 	var late <-chan time.Time
-	n := 0
-	for i := range resp.Topics {
-		for j := range resp.Topics[i].Partitions {
-			a, staged := &resp.Topics[i].Partitions[j], pending[n]
-			n++
-			if staged == nil {
-				continue
-			}
-			done := staged.Durable()
-			if acks == 1 {
-				done = staged.Written()
+	for i := range stages {
+		a, staged := stages[i].out, stages[i].pending
+		if staged == nil {
+			continue
+		}
+		done := staged.Durable()
+		if acks == 1 {
+			done = staged.Written()
+		}
+		select {
+		case <-done:
+		default:
+			if timer == nil {
+				timer = time.NewTimer(time.Until(deadline))
+				defer timer.Stop()
+				late = timer.C
 			}
 			select {
 			case <-done:
-			default:
-				if timer == nil {
-					timer = time.NewTimer(time.Until(deadline))
-					defer timer.Stop()
-					late = timer.C
-				}
-				select {
-				case <-done:
-				case <-late:
-					closed := make(chan time.Time)
-					close(closed)
-					late = closed // the others are late as well
-					a.ErrorCode, a.BaseOffset = errcode.RequestTimedOut, -1
-					continue
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			case <-late:
+				closed := make(chan time.Time)
+				close(closed)
+				late = closed // the others are late as well
+				a.ErrorCode, a.BaseOffset = errcode.RequestTimedOut, -1
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
 			}
-			if err := staged.Err(); err != nil {
-				a.ErrorCode, a.BaseOffset, a.LogAppendTime = errcode.KafkaStorageError, -1, -1
-				var coded *record.Error
-				if errors.As(err, &coded) {
-					a.ErrorCode = coded.Code
-				}
-				msg := err.Error()
-				a.ErrorMessage = &msg
+		}
+		if err := staged.Err(); err != nil {
+			a.ErrorCode, a.BaseOffset, a.LogAppendTime = errcode.KafkaStorageError, -1, -1
+			var coded *record.Error
+			if errors.As(err, &coded) {
+				a.ErrorCode = coded.Code
 			}
+			msg := err.Error()
+			a.ErrorMessage = &msg
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"errors"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
@@ -13,11 +14,11 @@ type entry struct {
 	key, value []byte
 }
 
-// batchOf returns one batch of entries, without a producer.
-func batchOf(entries []entry, timestamp int64) []byte {
-	b := record.NewBuilder(record.Options{})
+// batchOf returns one batch of entries.
+func batchOf(o record.Options, entries []entry, now time.Time) []byte {
+	b := record.NewBuilder(o)
 	for _, e := range entries {
-		b.Add(record.Record{Timestamp: timestamp, Key: e.key, Value: e.value})
+		b.Add(record.Record{Timestamp: now.UnixMilli(), Key: e.key, Value: e.value})
 	}
 	return b.Batch()
 }

@@ -65,14 +65,19 @@ func (g *Groups) Close() {
 
 // EnsureTopic creates the offsets topic when it is missing.
 func (g *Groups) EnsureTopic(ctx context.Context) (*cluster.Topic, error) {
-	if t := g.cluster.Image().Topic(cluster.OffsetsTopic); t != nil {
+	return ensureTopic(ctx, g.cluster, cluster.OffsetsTopic, g.cfg.OffsetsPartitions)
+}
+
+// ensureTopic returns an internal topic, made if it is missing.
+func ensureTopic(ctx context.Context, c *cluster.Cluster, name string, partitions int32) (*cluster.Topic, error) {
+	if t := c.Image().Topic(name); t != nil {
 		return t, nil
 	}
-	err := g.cluster.Propose(ctx, &cluster.CreateTopic{
-		Name: cluster.OffsetsTopic, ID: cluster.NewID(), Partitions: g.cfg.OffsetsPartitions,
+	err := c.Propose(ctx, &cluster.CreateTopic{
+		Name: name, ID: cluster.NewID(), Partitions: partitions,
 		Configs: map[string]string{"cleanup.policy": "compact", "segment.bytes": "104857600", "compression.type": "producer"},
 	})
-	if t := g.cluster.Image().Topic(cluster.OffsetsTopic); t != nil {
+	if t := c.Image().Topic(name); t != nil {
 		return t, nil // made here, or by somebody else at the same time
 	}
 	return nil, err
@@ -112,7 +117,7 @@ func (g *Groups) start(t *cluster.Topic, index int32) (*shard, int16) {
 	if s := g.shards[key]; s != nil {
 		return s, errcode.None
 	}
-	s = newShard(&g.cfg, part, g.cfg.Logger.With("topic", t.Name, "partition", index))
+	s = newShard(newLoop(&g.cfg, part, g.cfg.Logger.With("topic", t.Name, "partition", index)), &g.cfg)
 	g.shards[key] = s
 	g.wg.Go(s.run)
 	return s, errcode.None
@@ -324,7 +329,7 @@ func (g *Groups) Overview(ctx context.Context, f func(Overview)) {
 				o := Overview{Listed: Listed{id, h.ProtocolType(), h.State()}, Members: len(h.Members())}
 				for topic, parts := range h.Offsets() {
 					for p, offset := range parts {
-						o.Offsets = append(o.Offsets, Committed{TopicPartition{topic, p}, offset})
+						o.Offsets = append(o.Offsets, Committed{TopicPartition: TopicPartition{topic, p}, Offset: offset})
 					}
 				}
 				some = append(some, o)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
 // TopicPartition names a partition.
@@ -22,9 +24,41 @@ type Commit struct {
 	Metadata    string
 }
 
+// Committer is who commits: a member of a group, or nobody in particular.
+type Committer struct {
+	MemberID   string
+	InstanceID *string
+	Generation int32
+}
+
 // CommitOffsets commits offsets for a member of a group, or for a group without
 // members; the codes are in the order of the commits.
-func (g *Groups) CommitOffsets(ctx context.Context, groupID, memberID string, instanceID *string, generation int32, commits []Commit) []int16 {
+func (g *Groups) CommitOffsets(ctx context.Context, groupID string, by Committer, commits []Commit) []int16 {
+	return g.commit(ctx, groupID, by, commits, func(s *shard, h *held, c Commit, o group.Offset) {
+		s.add(offsetEntry(groupID, c.Topic, c.Partition, o))
+		h.SetOffset(c.Topic, c.Partition, o)
+	}, nil)
+}
+
+// CommitTxnOffsets puts offsets into a producer's transaction: they count when it
+// commits. A committer without member id and generation is not checked.
+func (g *Groups) CommitTxnOffsets(ctx context.Context, groupID string, by Committer, producerID int64, epoch int16, commits []Commit) []int16 {
+	var entries []entry
+	return g.commit(ctx, groupID, by, commits, func(s *shard, h *held, c Commit, o group.Offset) {
+		entries = append(entries, offsetEntry(groupID, c.Topic, c.Partition, o))
+		s.hold(producerID, h, c.TopicPartition, o)
+	}, func(s *shard, now time.Time) {
+		if len(entries) > 0 {
+			s.addBatch(output{batch: batchOf(record.Options{
+				Idempotent: true, ProducerID: producerID, ProducerEpoch: epoch, BaseSequence: -1, Transactional: true,
+			}, entries, now)})
+		}
+	})
+}
+
+// commit checks a commit and lets store keep each offset; end, if not nil, is
+// called after them.
+func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commits []Commit, store func(*shard, *held, Commit, group.Offset), end func(*shard, time.Time)) []int16 {
 	codes := make([]int16, len(commits))
 	fail := func(code int16) []int16 {
 		for i := range codes {
@@ -36,30 +70,35 @@ func (g *Groups) CommitOffsets(ctx context.Context, groupID, memberID string, in
 	if code != errcode.None {
 		return fail(code)
 	}
+	inTxn := end != nil
 	var refused int16
 	code = s.do(ctx, func(now time.Time) {
 		h := s.group(groupID)
 		if h == nil {
-			if generation >= 0 || memberID != "" {
+			if by.Generation >= 0 || by.MemberID != "" {
 				refused = errcode.IllegalGeneration
-				if generation < 0 {
+				if by.Generation < 0 {
 					refused = errcode.UnknownMemberID
 				}
 				return
 			}
 			h = s.create(groupID, now)
 		}
-		if refused = h.CheckCommit(now, memberID, instanceID, generation); refused != errcode.None {
-			return
+		// A transaction's producer that names no member is fenced by its epoch alone.
+		if !inTxn || by.MemberID != "" || by.InstanceID != nil || by.Generation >= 0 {
+			if refused = h.CheckCommit(now, by.MemberID, by.InstanceID, by.Generation); refused != errcode.None {
+				return
+			}
 		}
 		for i, c := range commits {
 			if len(c.Metadata) > g.cfg.MaxMetadata {
 				codes[i] = errcode.OffsetMetadataTooLarge
 				continue
 			}
-			o := group.Offset{Offset: c.Offset, LeaderEpoch: c.LeaderEpoch, Metadata: c.Metadata, CommitTime: now}
-			s.add(offsetEntry(groupID, c.Topic, c.Partition, o))
-			h.SetOffset(c.Topic, c.Partition, o)
+			store(s, h, c, group.Offset{Offset: c.Offset, LeaderEpoch: c.LeaderEpoch, Metadata: c.Metadata, CommitTime: now})
+		}
+		if inTxn {
+			end(s, now)
 		}
 	})
 	if code == errcode.None {
@@ -71,16 +110,40 @@ func (g *Groups) CommitOffsets(ctx context.Context, groupID, memberID string, in
 	return codes
 }
 
+// endTxn writes a transaction's marker to a partition of the offsets topic, and
+// commits or drops the offsets that the transaction holds there.
+func (g *Groups) endTxn(ctx context.Context, index int32, producerID int64, epoch int16, m record.Marker) int16 {
+	t := g.cluster.Image().Topic(cluster.OffsetsTopic)
+	if t == nil || index < 0 || index >= t.Partitions() {
+		return errcode.UnknownTopicOrPartition
+	}
+	s, code := g.start(t, index)
+	if code != errcode.None {
+		return code
+	}
+	var refused int16
+	code = s.do(ctx, func(now time.Time) {
+		s.addBatch(output{batch: record.EndTxn(producerID, epoch, m, now.UnixMilli()), refused: &refused})
+		s.endTxn(producerID, m.Commit)
+	})
+	if code == errcode.None {
+		code = refused
+	}
+	return code
+}
+
 // Committed is a committed offset as a fetch returns it.
 type Committed struct {
 	TopicPartition
 	group.Offset
+	// Unstable: an open transaction may change it. Only where stable offsets were
+	// asked for.
+	Unstable bool
 }
 
 // FetchOffsets returns committed offsets of a group: those of the partitions
 // asked for, in their order, -1 where there is none; or, with nil, all there are.
-// A member id, where one is given, must be current.
-func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []TopicPartition) (out []Committed, code int16) {
+func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []TopicPartition, stable bool) (out []Committed, code int16) {
 	s, code := g.shard(ctx, groupID)
 	if code != errcode.None {
 		return nil, code
@@ -91,20 +154,22 @@ func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []
 			if h != nil {
 				for topic, parts := range h.Offsets() {
 					for p, o := range parts {
-						out = append(out, Committed{TopicPartition{topic, p}, o})
+						tp := TopicPartition{topic, p}
+						out = append(out, Committed{tp, o, stable && s.unstable(h, tp)})
 					}
 				}
 			}
 			return
 		}
 		for _, tp := range partitions {
-			o := group.Offset{Offset: -1, LeaderEpoch: -1}
+			c := Committed{TopicPartition: tp, Offset: group.Offset{Offset: -1, LeaderEpoch: -1}}
 			if h != nil {
 				if found, ok := h.Offset(tp.Topic, tp.Partition); ok {
-					o = found
+					c.Offset = found
 				}
+				c.Unstable = stable && s.unstable(h, tp)
 			}
-			out = append(out, Committed{tp, o})
+			out = append(out, c)
 		}
 	})
 	return out, code

@@ -2,33 +2,12 @@ package coordinator
 
 import (
 	"context"
-	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
-	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
-
-// Bounds of one round.
-const (
-	maxCommands = 512
-	maxBatch    = 512 << 10 // bytes of records, after which the round ends
-)
-
-// command is a step that a request wants taken.
-type command struct {
-	run  func(now time.Time)
-	done chan settled // capacity 1
-}
-
-// settled tells a command that its round is over.
-type settled struct {
-	wait *partition.Pending // what must be durable before the answer; nil: nothing
-	code int16              // the round failed
-}
 
 // answer is an effect with what must be durable before it is given.
 type answer struct {
@@ -36,26 +15,19 @@ type answer struct {
 	settled
 }
 
-// shard owns the groups of one partition of the offsets topic. All its fields but
-// cmds belong to its goroutine.
+// shard is the machine that keeps the groups of one partition of the offsets topic.
 type shard struct {
-	cfg  *Config
-	part *partition.Partition
-	log  *slog.Logger
-	cmds chan command
-	quit chan struct{}
+	*loop
+	cfg *Config
 
 	groups  map[string]*held
 	refs    group.Ref
 	waiting map[group.Ref]chan answer
+	effects []group.Effect // of the round in progress
+	due     time.Time      // when a group wants Tick
 
-	// Of the round in progress.
-	entries []entry
-	bytes   int
-	effects []group.Effect
-
-	last *partition.Pending // the newest append, until it is known to be durable
-	next time.Time          // when a group wants Tick
+	// uncommitted has, by producer, the offsets of transactions that are open.
+	uncommitted map[int64]map[heldKey]group.Offset
 }
 
 // held is a group with what the shard knows about it.
@@ -63,125 +35,33 @@ type held struct {
 	*group.Group
 	next   time.Time
 	stored bool // there is a record of the group in the log
+	open   int  // offsets of open transactions
 }
 
-func newShard(cfg *Config, part *partition.Partition, log *slog.Logger) *shard {
-	return &shard{
-		cfg: cfg, part: part, log: log,
-		cmds: make(chan command, 128), quit: make(chan struct{}),
-		waiting: map[group.Ref]chan answer{},
-	}
+type heldKey struct {
+	group string
+	TopicPartition
 }
 
-// run is the shard's goroutine, until quit is closed.
-func (s *shard) run() {
-	loaded := s.load()
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	expiry := time.NewTicker(s.cfg.ExpiryInterval)
-	defer expiry.Stop()
-	var round []command
-	for {
-		if !s.next.IsZero() {
-			timer.Reset(max(s.next.Sub(s.cfg.Now()), 0))
-		} else {
-			timer.Reset(time.Hour)
-		}
-		round = round[:0]
-		expire := false
-		select {
-		case <-s.quit:
-			s.abandon(errcode.NotCoordinator)
-			return
-		case c := <-s.cmds:
-			round = append(round, c)
-		case <-timer.C:
-		case <-expiry.C:
-			expire = true
-		}
-		if !loaded {
-			if loaded = s.load(); !loaded {
-				s.finish(round, settled{code: errcode.CoordinatorNotAvailable})
-				continue
-			}
-		}
-		round, loaded = s.round(round, expire)
+func newShard(l *loop, cfg *Config) *shard {
+	s := &shard{loop: l, cfg: cfg, waiting: map[group.Ref]chan answer{}}
+	l.machine = s
+	return s
+}
+
+func (s *shard) reset() {
+	s.groups, s.uncommitted = map[string]*held{}, map[int64]map[heldKey]group.Offset{}
+	s.effects, s.due = nil, time.Time{}
+}
+
+func (s *shard) ready(time.Time) {
+	for _, g := range s.groups {
+		g.next = g.Next()
+		s.wake(g.next)
 	}
 }
 
-// round takes one round's steps. A panic in one of them costs the round, not the
-// process: the state may be half changed, so it is loaded again.
-func (s *shard) round(begun []command, expire bool) (round []command, ok bool) {
-	round = begun
-	defer func() {
-		if r := recover(); r != nil {
-			s.log.Error("a group's step panicked; the groups of the partition are loaded again", "panic", r, "stack", string(debug.Stack()))
-			for _, c := range round {
-				select {
-				case c.done <- settled{code: errcode.UnknownServerError}:
-				default: // answered before the panic
-				}
-			}
-			s.abandon(errcode.UnknownServerError)
-			ok = false
-		}
-	}()
-	now := s.cfg.Now()
-	for _, c := range round {
-		c.run(now)
-	}
-	for more := true; more && len(round) < maxCommands && s.bytes < maxBatch; {
-		select {
-		case c := <-s.cmds:
-			round = append(round, c)
-			c.run(now)
-		default:
-			more = false
-		}
-	}
-	s.tick(now)
-	if expire {
-		s.expire(now)
-	}
-	return round, s.settle(round, now)
-}
-
-// settle ends a round: it appends the records and gives everyone what to wait
-// for. It reports false when the state has to be loaded again.
-func (s *shard) settle(round []command, now time.Time) bool {
-	if len(s.entries) > 0 {
-		p, err := s.part.Append(batchOf(s.entries, now.UnixMilli()), partition.Coordinator)
-		s.entries, s.bytes = nil, 0
-		if err != nil {
-			s.log.Error("a group's change could not be written; the groups of the partition are loaded again", "err", err)
-			s.finish(round, settled{code: errcode.CoordinatorNotAvailable})
-			s.abandon(errcode.CoordinatorNotAvailable)
-			return false
-		}
-		s.last = p
-	}
-	if s.last != nil {
-		select {
-		case <-s.last.Durable():
-			failed := s.last.Err()
-			s.last = nil
-			if failed != nil {
-				s.log.Error("a group's change could not be made durable; the groups of the partition are loaded again", "err", failed)
-				s.finish(round, settled{code: errcode.CoordinatorNotAvailable})
-				s.abandon(errcode.CoordinatorNotAvailable)
-				return false
-			}
-		default:
-		}
-	}
-	s.finish(round, settled{wait: s.last})
-	return true
-}
-
-func (s *shard) finish(round []command, with settled) {
-	for _, c := range round {
-		c.done <- with
-	}
+func (s *shard) finish(with settled) {
 	for _, e := range s.effects {
 		if ch := s.waiting[e.Ref]; ch != nil {
 			delete(s.waiting, e.Ref)
@@ -191,53 +71,20 @@ func (s *shard) finish(round []command, with settled) {
 	s.effects = nil
 }
 
-// abandon answers everyone who waits and forgets the state.
 func (s *shard) abandon(code int16) {
 	for ref, ch := range s.waiting {
 		ch <- answer{settled: settled{code: code}}
 		delete(s.waiting, ref)
 	}
-	s.groups, s.entries, s.effects, s.bytes, s.last, s.next = nil, nil, nil, 0, nil, time.Time{}
 }
 
-// load reads the groups from the log. It reports false when that failed.
-func (s *shard) load() bool {
-	start := time.Now()
-	s.groups = map[string]*held{}
-	now := s.cfg.Now()
-	records := 0
-	offset := s.part.Offsets().LogStart
-	for {
-		r, err := s.part.Read(offset, 1<<20, partition.ReadUncommitted, true)
-		if err == nil && len(r.Records) == 0 {
-			break
+func (s *shard) replay(info *record.Info, e entry, now time.Time) error {
+	if info.Control() {
+		if commit, ok := markerType(e); ok {
+			s.endTxn(info.ProducerID, commit)
 		}
-		if err == nil {
-			offset, err = eachEntry(r.Records, func(info *record.Info, e entry) error {
-				if info.Control() {
-					return nil
-				}
-				records++
-				return s.replay(e, now)
-			})
-		}
-		if err != nil {
-			s.log.Error("groups could not be loaded", "offset", offset, "err", err)
-			s.groups = nil
-			return false
-		}
+		return nil
 	}
-	for _, g := range s.groups {
-		g.next = g.Next()
-		s.wake(g.next)
-	}
-	if records > 0 {
-		s.log.Info("groups loaded", "groups", len(s.groups), "records", records, "took", time.Since(start))
-	}
-	return true
-}
-
-func (s *shard) replay(e entry, now time.Time) error {
 	c, ok, err := parse(e)
 	if err != nil || !ok {
 		return err
@@ -247,10 +94,11 @@ func (s *shard) replay(e entry, now time.Time) error {
 		if (c.isOffset && c.offset == nil) || (!c.isOffset && c.snapshot == nil) {
 			return nil
 		}
-		g = &held{Group: group.New(c.group, &s.cfg.Group, now)}
-		s.groups[c.group] = g
+		g = s.create(c.group, now)
 	}
 	switch {
+	case c.isOffset && c.offset != nil && info.Transactional():
+		s.hold(info.ProducerID, g, TopicPartition{c.topic, c.partition}, *c.offset)
 	case c.isOffset && c.offset != nil:
 		g.SetOffset(c.topic, c.partition, *c.offset)
 	case c.isOffset:
@@ -262,16 +110,58 @@ func (s *shard) replay(e entry, now time.Time) error {
 		g.Restore(now, group.Snapshot{Since: now})
 		g.stored = false
 	}
-	if g.Unused() && !g.stored {
-		delete(s.groups, c.group)
-	}
+	s.sweep(g)
 	return nil
 }
 
-// add puts a record into the round's batch.
-func (s *shard) add(e entry) {
-	s.entries = append(s.entries, e)
-	s.bytes += len(e.key) + len(e.value) + 16
+// markerType reads the control record that ends a transaction.
+func markerType(e entry) (commit, ok bool) {
+	if len(e.key) < 4 || e.key[2] != 0 || e.key[3] > 1 {
+		return false, false
+	}
+	return e.key[3] == 1, true
+}
+
+// hold keeps an offset until its transaction ends.
+func (s *shard) hold(producerID int64, g *held, tp TopicPartition, o group.Offset) {
+	offsets := s.uncommitted[producerID]
+	if offsets == nil {
+		offsets = map[heldKey]group.Offset{}
+		s.uncommitted[producerID] = offsets
+	}
+	key := heldKey{g.ID, tp}
+	if _, again := offsets[key]; !again {
+		g.open++
+	}
+	offsets[key] = o
+}
+
+// endTxn commits or drops the offsets that a producer's transaction holds.
+func (s *shard) endTxn(producerID int64, commit bool) {
+	for key, o := range s.uncommitted[producerID] {
+		g := s.groups[key.group]
+		if g == nil {
+			continue // the group was deleted meanwhile
+		}
+		g.open--
+		if commit {
+			g.SetOffset(key.Topic, key.Partition, o)
+		}
+		s.sweep(g)
+	}
+	delete(s.uncommitted, producerID)
+}
+
+// unstable says whether an open transaction holds an offset of the partition.
+func (s *shard) unstable(g *held, tp TopicPartition) bool {
+	if g.open > 0 {
+		for _, offsets := range s.uncommitted {
+			if _, ok := offsets[heldKey{g.ID, tp}]; ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // group returns a group, or nil.
@@ -287,6 +177,13 @@ func (s *shard) create(id string, now time.Time) *held {
 	return g
 }
 
+// sweep forgets a group of which nothing is left, here or in the log.
+func (s *shard) sweep(g *held) {
+	if g.Unused() && !g.stored && g.open == 0 && s.groups[g.ID] == g {
+		delete(s.groups, g.ID)
+	}
+}
+
 // after collects what a step of g left behind.
 func (s *shard) after(g *held) {
 	effects, dirty := g.TakeEffects()
@@ -297,23 +194,20 @@ func (s *shard) after(g *held) {
 	s.effects = append(s.effects, effects...)
 	g.next = g.Next()
 	s.wake(g.next)
-	if g.Unused() && !g.stored {
-		delete(s.groups, g.ID)
-	}
+	s.sweep(g)
 }
 
 func (s *shard) wake(t time.Time) {
-	if !t.IsZero() && (s.next.IsZero() || t.Before(s.next)) {
-		s.next = t
+	if !t.IsZero() && (s.due.IsZero() || t.Before(s.due)) {
+		s.due = t
 	}
 }
 
+func (s *shard) next() time.Time { return s.due }
+
 // tick lets the groups that are due see the time.
 func (s *shard) tick(now time.Time) {
-	if s.next.IsZero() || s.next.After(now) {
-		return
-	}
-	s.next = time.Time{}
+	s.due = time.Time{}
 	for _, g := range s.groups {
 		if !g.next.IsZero() && !g.next.After(now) {
 			g.Tick(now)
@@ -333,52 +227,18 @@ func (s *shard) expire(now time.Time) {
 		}
 		for topic, parts := range g.Offsets() {
 			for partition, o := range parts {
-				if now.Sub(o.CommitTime) >= s.cfg.OffsetsRetention {
+				if now.Sub(o.CommitTime) >= s.cfg.OffsetsRetention && !s.unstable(g, TopicPartition{topic, partition}) {
 					s.add(offsetTombstone(id, topic, partition))
 					g.DeleteOffset(topic, partition)
 				}
 			}
 		}
-		if g.Unused() {
+		if g.Unused() && g.open == 0 {
 			if g.stored {
 				s.add(groupTombstone(id))
 			}
 			delete(s.groups, id)
 		}
-	}
-}
-
-// do runs f in the shard's next round and waits until what it saw and did is durable.
-func (s *shard) do(ctx context.Context, f func(now time.Time)) int16 {
-	c := command{run: f, done: make(chan settled, 1)}
-	select {
-	case s.cmds <- c:
-	case <-s.quit:
-		return errcode.NotCoordinator
-	case <-ctx.Done():
-		return errcode.NotCoordinator
-	}
-	select {
-	case r := <-c.done:
-		return r.settle(ctx)
-	case <-s.quit:
-		return errcode.NotCoordinator
-	}
-}
-
-// settle waits for durability and returns the code of what went wrong.
-func (r settled) settle(ctx context.Context) int16 {
-	if r.code != errcode.None || r.wait == nil {
-		return r.code
-	}
-	select {
-	case <-r.wait.Durable():
-		if r.wait.Err() != nil {
-			return errcode.CoordinatorNotAvailable
-		}
-		return errcode.None
-	case <-ctx.Done():
-		return errcode.NotCoordinator
 	}
 }
 
@@ -398,11 +258,19 @@ func (s *shard) await(ctx context.Context, f func(now time.Time, ref group.Ref))
 	case <-ctx.Done():
 		return group.Effect{}, errcode.NotCoordinator
 	}
-	select {
-	case a := <-ch:
-		return a.effect, a.settle(ctx)
-	case <-ctx.Done():
-	case <-s.quit:
+	for {
+		select {
+		case a := <-ch:
+			return a.effect, a.settle(ctx)
+		case r := <-c.done:
+			if r.code != errcode.None { // the step was never taken, or for nothing
+				return group.Effect{}, r.code
+			}
+			c.done = nil
+		case <-ctx.Done():
+			return group.Effect{}, errcode.NotCoordinator
+		case <-s.quit:
+			return group.Effect{}, errcode.NotCoordinator
+		}
 	}
-	return group.Effect{}, errcode.NotCoordinator
 }

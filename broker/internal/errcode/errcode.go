@@ -94,5 +94,6 @@ const (
 	FetchSessionTopicIDError           int16 = 106
 	UnknownSubscriptionID              int16 = 117
 	TransactionAbortable               int16 = 120
+	InvalidRegularExpression           int16 = 128
 	RebootstrapRequired                int16 = 129
 )

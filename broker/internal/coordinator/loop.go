@@ -1,0 +1,300 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+)
+
+// Bounds of one round.
+const (
+	maxCommands = 512
+	maxBatch    = 512 << 10 // bytes of records, after which the round ends
+)
+
+// machine is the state that a loop keeps: everything is called by the loop's
+// goroutine only.
+type machine interface {
+	// reset forgets everything, before the log is read.
+	reset()
+	// replay takes in one record of the log. What it gets is good for the call only.
+	replay(info *record.Info, e entry, now time.Time) error
+	// ready is called when the log was read.
+	ready(now time.Time)
+	// next says when tick has something to do; zero: never.
+	next() time.Time
+	tick(now time.Time)
+	// expire is called now and then, to drop what is old.
+	expire(now time.Time)
+	// finish ends a round: what its steps produced for others than the commands'
+	// callers may be given out, with what it has to wait for.
+	finish(with settled)
+	// abandon answers all who wait outside of commands with a code.
+	abandon(code int16)
+}
+
+// command is a step that a request wants taken.
+type command struct {
+	run  func(now time.Time)
+	done chan settled // capacity 1
+}
+
+// settled tells what a round came to.
+type settled struct {
+	wait *partition.Pending // what must be durable before the answer; nil: nothing
+	code int16              // the round failed
+}
+
+// output is one batch that a round appends. A refusal of the log that concerns
+// this batch alone goes to refused, where that is not nil.
+type output struct {
+	batch   []byte
+	refused *int16
+}
+
+// loop runs a machine on a partition of an internal topic; see the package comment.
+// Its fields but cmds and quit belong to its goroutine.
+type loop struct {
+	machine machine
+	part    *partition.Partition
+	log     *slog.Logger
+	now     func() time.Time
+	every   time.Duration // between two calls of expire
+	cmds    chan command
+	quit    chan struct{}
+
+	// Of the round in progress.
+	outputs []output
+	entries []entry // after outputs
+	bytes   int
+
+	last *partition.Pending // the newest append, until it is known to be durable
+}
+
+func newLoop(cfg *Config, part *partition.Partition, log *slog.Logger) *loop {
+	return &loop{
+		part: part, log: log, now: cfg.Now, every: cfg.ExpiryInterval,
+		cmds: make(chan command, 128), quit: make(chan struct{}),
+	}
+}
+
+// run is the loop's goroutine, until quit is closed.
+func (l *loop) run() {
+	loaded := l.load()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	expiry := time.NewTicker(l.every)
+	defer expiry.Stop()
+	var round []command
+	for {
+		idle := time.Hour
+		if !loaded {
+			idle = time.Second // tries to load again although nobody asks
+		} else if next := l.machine.next(); !next.IsZero() {
+			idle = max(next.Sub(l.now()), 0)
+		}
+		timer.Reset(idle)
+		round = round[:0]
+		expire := false
+		select {
+		case <-l.quit:
+			l.machine.abandon(errcode.NotCoordinator)
+			return
+		case c := <-l.cmds:
+			round = append(round, c)
+		case <-timer.C:
+		case <-expiry.C:
+			expire = true
+		}
+		if !loaded {
+			if loaded = l.load(); !loaded {
+				l.finish(round, settled{code: errcode.CoordinatorNotAvailable})
+				continue
+			}
+		}
+		round, loaded = l.round(round, expire)
+	}
+}
+
+// round takes one round's steps. A panic in one of them costs the round, not the
+// process: the state may be half changed, so it is loaded again.
+func (l *loop) round(begun []command, expire bool) (round []command, ok bool) {
+	round = begun
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("a coordinator's step panicked; its state is loaded again", "panic", r, "stack", string(debug.Stack()))
+			for _, c := range round {
+				select {
+				case c.done <- settled{code: errcode.UnknownServerError}:
+				default: // answered before the panic
+				}
+			}
+			l.abandon(errcode.UnknownServerError)
+			ok = false
+		}
+	}()
+	now := l.now()
+	for _, c := range round {
+		c.run(now)
+	}
+	for more := true; more && len(round) < maxCommands && l.bytes < maxBatch; {
+		select {
+		case c := <-l.cmds:
+			round = append(round, c)
+			c.run(now)
+		default:
+			more = false
+		}
+	}
+	if next := l.machine.next(); !next.IsZero() && !next.After(now) {
+		l.machine.tick(now)
+	}
+	if expire {
+		l.machine.expire(now)
+	}
+	return round, l.settle(round, now)
+}
+
+// add puts a record into the round's batch.
+func (l *loop) add(e entry) {
+	l.entries = append(l.entries, e)
+	l.bytes += len(e.key) + len(e.value) + 16
+}
+
+// addBatch puts a batch of its own behind what the round has so far.
+func (l *loop) addBatch(o output) {
+	l.cut(l.now())
+	l.outputs = append(l.outputs, o)
+	l.bytes += len(o.batch)
+}
+
+// cut makes a batch of the records added so far.
+func (l *loop) cut(now time.Time) {
+	if len(l.entries) > 0 {
+		l.outputs = append(l.outputs, output{batch: batchOf(record.Options{}, l.entries, now)})
+		l.entries = nil
+	}
+}
+
+// settle ends a round: it appends the batches and gives everyone what to wait for.
+// It reports false when the state has to be loaded again.
+func (l *loop) settle(round []command, now time.Time) bool {
+	l.cut(now)
+	outputs := l.outputs
+	l.outputs, l.bytes = nil, 0
+	for _, o := range outputs {
+		p, err := l.part.Append(o.batch, partition.Coordinator)
+		var coded *record.Error
+		switch {
+		case err == nil:
+			l.last = p
+		case o.refused != nil && errors.As(err, &coded) && coded.Code != record.CodeStorageError:
+			*o.refused = coded.Code
+		default:
+			return l.failed(round, err)
+		}
+	}
+	if l.last != nil {
+		select {
+		case <-l.last.Durable():
+			err := l.last.Err()
+			l.last = nil
+			if err != nil {
+				return l.failed(round, err)
+			}
+		default:
+		}
+	}
+	l.finish(round, settled{wait: l.last})
+	return true
+}
+
+func (l *loop) failed(round []command, err error) bool {
+	l.log.Error("a coordinator's change could not be written; its state is loaded again", "err", err)
+	l.finish(round, settled{code: errcode.CoordinatorNotAvailable})
+	l.abandon(errcode.CoordinatorNotAvailable)
+	return false
+}
+
+func (l *loop) finish(round []command, with settled) {
+	l.machine.finish(with)
+	for _, c := range round {
+		c.done <- with
+	}
+}
+
+// abandon answers everyone who waits; the state is not to be used any more.
+func (l *loop) abandon(code int16) {
+	l.machine.abandon(code)
+	l.outputs, l.entries, l.bytes, l.last = nil, nil, 0, nil
+}
+
+// load reads the state from the log. It reports false when that failed.
+func (l *loop) load() bool {
+	began := time.Now()
+	l.machine.reset()
+	now := l.now()
+	records := 0
+	offset := l.part.Offsets().LogStart
+	for {
+		r, err := l.part.Read(offset, 1<<20, partition.ReadUncommitted, true)
+		if err == nil && len(r.Records) == 0 {
+			break
+		}
+		if err == nil {
+			offset, err = eachEntry(r.Records, func(info *record.Info, e entry) error {
+				records++
+				return l.machine.replay(info, e, now)
+			})
+		}
+		if err != nil {
+			l.log.Error("a coordinator's state could not be loaded", "offset", offset, "err", err)
+			return false
+		}
+	}
+	l.machine.ready(now)
+	if records > 0 {
+		l.log.Debug("coordinator loaded", "records", records, "took", time.Since(began))
+	}
+	return true
+}
+
+// do runs f in the loop's next round and waits until what it saw and did is durable.
+func (l *loop) do(ctx context.Context, f func(now time.Time)) int16 {
+	c := command{run: f, done: make(chan settled, 1)}
+	select {
+	case l.cmds <- c:
+	case <-l.quit:
+		return errcode.NotCoordinator
+	case <-ctx.Done():
+		return errcode.NotCoordinator
+	}
+	select {
+	case r := <-c.done:
+		return r.settle(ctx)
+	case <-l.quit:
+		return errcode.NotCoordinator
+	}
+}
+
+// settle waits for durability and returns the code of what went wrong.
+func (r settled) settle(ctx context.Context) int16 {
+	if r.code != errcode.None || r.wait == nil {
+		return r.code
+	}
+	select {
+	case <-r.wait.Durable():
+		if r.wait.Err() != nil {
+			return errcode.CoordinatorNotAvailable
+		}
+		return errcode.None
+	case <-ctx.Done():
+		return errcode.NotCoordinator
+	}
+}
