@@ -53,7 +53,7 @@ func (e *Event) size() int {
 	return n
 }
 
-// InvalidEventError: an event cannot be published, and was not written.
+// InvalidEventError says that an event cannot be published, and was not written.
 type InvalidEventError struct {
 	Topic  string
 	ID     uuid.UUID

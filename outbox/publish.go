@@ -59,8 +59,8 @@ func newPublisher(brokers []string, opts []kgo.Opt, tracer trace.Tracer, fault f
 
 func (p *publisher) close() { p.client.Close() }
 
-// TooLargeError: the event does not fit into a record batch of this producer, so
-// that the relay cannot go on. Write refuses such events; this one got in under a
+// TooLargeError says that an event does not fit into a record batch of this
+// producer, so that the relay cannot go on. Write refuses such events; this one got in under a
 // higher Writer.MaxBytes, or by SQL.
 type TooLargeError struct {
 	Topic      string

@@ -84,7 +84,8 @@ func (s *session) ping(ctx context.Context) error {
 	return s.conn.Ping(ctx)
 }
 
-// ClusterChangedError: the outbox's cursor belongs to another PostgreSQL cluster.
+// ClusterChangedError says that the outbox's cursor belongs to another PostgreSQL
+// cluster.
 type ClusterChangedError struct{ Stored, Actual int64 }
 
 func (e *ClusterChangedError) Error() string {
@@ -92,7 +93,7 @@ func (e *ClusterChangedError) Error() string {
 		"if the old outbox is retired, call outbox.Adopt, which publishes again what is still in the tables", e.Stored, e.Actual)
 }
 
-// ErrNotMigrated: the database has no outbox, or an older layout of it.
+// ErrNotMigrated says that the database has no outbox, or an older layout of it.
 var ErrNotMigrated = errors.New("outbox: the database's outbox is missing or of an older version: call outbox.Migrate first")
 
 // load returns the stored position, after checking that it means anything here.

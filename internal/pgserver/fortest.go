@@ -26,7 +26,9 @@ type TB interface {
 var shared = sync.OnceValues(func() (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return Start(ctx, Config{detached: true})
+	// What goes with the test need not survive a power cut. The order of commits, and
+	// of what logical decoding sees, is the same.
+	return Start(ctx, Config{detached: true, Settings: map[string]string{"fsync": "off", "full_page_writes": "off"}})
 })
 
 // ForTest returns the URL (superuser) of a server that all tests of this binary

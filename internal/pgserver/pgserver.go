@@ -17,10 +17,11 @@ import (
 
 const superuser = "postgres"
 
-// ErrInUse: the data directory belongs to a server that a living process runs.
+// ErrInUse says that the data directory belongs to a server that a living process
+// runs.
 var ErrInUse = errors.New("the data directory's PostgreSQL is run by another process")
 
-// PortError: the port asked for is taken.
+// PortError says that the port asked for is taken.
 type PortError struct {
 	Port int
 	Err  error
@@ -38,8 +39,7 @@ type Config struct {
 	// DataDir keeps the server's files between runs. Empty: a temporary folder,
 	// with Temporary implied.
 	DataDir string
-	// Temporary: the cluster is removed when the server ends, however it ends, and
-	// is not flushed to disk before that.
+	// Temporary: the cluster is removed when the server ends, however it ends.
 	Temporary bool
 	// Port on 127.0.0.1; 0 takes a free one.
 	Port int
@@ -178,11 +178,6 @@ func (s *Server) settings(port int) []string {
 		"jit":                     "off", // our queries are short; compiling them is not
 		"timezone":                "UTC",
 		"log_timezone":            "UTC",
-	}
-	if s.cfg.Temporary {
-		// What is removed at the end need not survive a power cut. The order of
-		// commits and of what logical decoding sees is the same.
-		set["fsync"], set["full_page_writes"] = "off", "off"
 	}
 	maps.Copy(set, s.cfg.Settings)
 	args := []string{"-D", s.place.cluster()}
