@@ -68,7 +68,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return ln.Close()
+		_ = ln.Close() // it may have been closed before us
+		return nil
 	}
 	s.ln[ln] = struct{}{}
 	s.mu.Unlock()
