@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,6 +60,15 @@ func (r *schemaRequest) validate() *Error {
 type candidate struct {
 	entry
 	parsed *parsed
+	shaped [sha256.Size]byte
+}
+
+// shape returns the hash that parser.shape returns for a version.
+func (c *candidate) shape() [sha256.Size]byte {
+	if c.shaped == ([sha256.Size]byte{}) {
+		c.shaped = sha256.Sum256([]byte(c.parsed.schema.Inline()))
+	}
+	return c.shaped
 }
 
 // canonicalize parses a request's schema for a subject. References to the
@@ -134,11 +144,8 @@ func (s *Server) same(st *state, c *candidate, e *entry) bool {
 	if e.schemaType != c.schemaType {
 		return false
 	}
-	old, err := s.parser.parse(st, e.subject, e.schema, e.references, false)
-	if err != nil {
-		return false
-	}
-	if old.schema.Inline() != c.parsed.schema.Inline() || !c.ruleSet.equal(e.ruleSet) {
+	shape, err := s.parser.shape(st, e)
+	if err != nil || shape != c.shape() || !c.ruleSet.equal(e.ruleSet) {
 		return false
 	}
 	if len(c.references) > 0 && !slices.Equal(c.references, e.references) {

@@ -20,7 +20,21 @@ type parser struct {
 	size  int
 	order *list.List
 	known map[[sha256.Size]byte]*list.Element
+	// shapes are hashes of schemas with their references written out. They are
+	// small and kept for all, because a new schema is compared with every
+	// version of its subject.
+	shapes map[shapeKey][sha256.Size]byte
 }
+
+// shapeKey names a schema: references lead to the same schemas within a
+// context, and hash covers them.
+type shapeKey struct {
+	context string
+	hash    [16]byte
+}
+
+// maxShapes bounds the hashes kept: 64 bytes each.
+const maxShapes = 1 << 17
 
 type parsed struct {
 	key    [sha256.Size]byte
@@ -29,7 +43,7 @@ type parsed struct {
 }
 
 func newParser(size int) *parser {
-	return &parser{size: size, order: list.New(), known: map[[sha256.Size]byte]*list.Element{}}
+	return &parser{size: size, order: list.New(), known: map[[sha256.Size]byte]*list.Element{}, shapes: map[shapeKey][sha256.Size]byte{}}
 }
 
 // errReference says that a reference leads nowhere.
@@ -108,4 +122,27 @@ func (p *parser) put(s *parsed) {
 		p.order.Remove(last)
 		delete(p.known, last.Value.(*parsed).key)
 	}
+}
+
+// shape returns the hash of a version's text with references written out.
+func (p *parser) shape(st *state, e *entry) ([sha256.Size]byte, error) {
+	key := shapeKey{contextOf(e.subject), e.hash}
+	p.mu.Lock()
+	sum, ok := p.shapes[key]
+	p.mu.Unlock()
+	if ok {
+		return sum, nil
+	}
+	s, err := p.parse(st, e.subject, e.schema, e.references, false)
+	if err != nil {
+		return sum, err
+	}
+	sum = sha256.Sum256([]byte(s.schema.Inline()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.shapes) >= maxShapes {
+		clear(p.shapes)
+	}
+	p.shapes[key] = sum
+	return sum, nil
 }
