@@ -62,6 +62,12 @@ func TestPlainSQL(t *testing.T) {
 	if r := e.tail(e.topic).await(t, 1)[0]; string(r.Key) != "k" || string(r.Value) != "1" || r.Headers != nil {
 		t.Errorf("got %v", r)
 	}
+	for _, headers := range []string{`'{a,b}', '{x}'`, `'{a}', NULL`, `NULL, '{x}'`, `'{a,NULL}', '{x,y}'`} {
+		_, err := e.pool.Exec(t.Context(), "INSERT INTO outbox.event (topic, header_keys, header_values) VALUES ('t', "+headers+")")
+		if sqlState(err) != "23514" {
+			t.Errorf("headers %s: %v, want a violated check", headers, err)
+		}
+	}
 }
 
 // TestPartitioner: a key goes to the partition to which the Java client sends it.

@@ -70,7 +70,12 @@ func newEnv(t *testing.T) *env {
 
 func newEnvOn(t *testing.T, url string) *env {
 	t.Helper()
-	e := &env{t: t, url: url, brokers: brokertest.Brokers(t)}
+	return newEnvWith(t, url, brokertest.Brokers(t))
+}
+
+func newEnvWith(t *testing.T, url string, brokers []string) *env {
+	t.Helper()
+	e := &env{t: t, url: url, brokers: brokers}
 	e.pool = openPool(t, url)
 	if err := Migrate(t.Context(), e.pool); err != nil {
 		t.Fatal(err)

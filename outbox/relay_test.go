@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/quokka-stream/quokka/broker/brokertest"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 )
 
@@ -294,6 +295,57 @@ func TestOrderlyEnd(t *testing.T) {
 	e.run(e.config())
 	if diff := cmp.Diff(count(50), published(tl.await(t, 50))["a"]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestEndWhileKafkaIsAway: a relay that is told to end does not wait for ever, and
+// what it was sending is sent by the next.
+func TestEndWhileKafkaIsAway(t *testing.T) {
+	e := newEnv(t)
+	tl := e.tail(e.topic)
+	sending := make(chan struct{}, 10)
+	cfg := e.config()
+	cfg.Brokers, cfg.ShutdownTimeout = []string{silence(t)}, 50*time.Millisecond
+	cfg.Fault = func(point string) {
+		if point == FaultSending {
+			sending <- struct{}{}
+		}
+	}
+	r := e.run(cfg)
+	e.write(e.event("a", 1))
+	<-sending
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	e.run(e.config())
+	if got := published(tl.await(t, 1)); !slices.Equal(got["a"], []int{1}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestBrokerRestarts: the broker goes down and comes back under the load. The
+// idempotent producer repeats nothing, and nothing is lost.
+func TestBrokerRestarts(t *testing.T) {
+	b := brokertest.Start(t)
+	e := newEnvWith(t, pgserver.NewDatabase(t), []string{b.Addr()})
+	w := e.workload(5)
+	cfg := e.config()
+	cfg.BatchRows = 50
+	e.run(cfg)
+	for round := range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		writers := make(chan error, 1)
+		go func() { writers <- w.run(ctx, 2, 1<<40) }()
+		target := int64(200 * (round + 1))
+		eventually(t, "events are written", func() bool { return w.commits.Load() > target })
+		b.Restart()
+		cancel()
+		if err := <-writers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := w.check(t, e.tail(e.topic)); v.repeated > 0 {
+		t.Errorf("%v", v)
 	}
 }
 

@@ -32,7 +32,10 @@ CREATE TABLE outbox.event (
     header_keys   text[],
     header_values bytea[],
     traceparent   text,
-    tracestate    text
+    tracestate    text,
+    -- What the relay could not read must fail its writer.
+    CONSTRAINT headers CHECK (array_length(header_keys, 1) IS NOT DISTINCT FROM array_length(header_values, 1)
+                              AND array_position(header_keys, NULL) IS NULL)
 ) PARTITION BY LIST (slot);
 ALTER SEQUENCE outbox.event_seq OWNED BY outbox.event.seq;
 

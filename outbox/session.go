@@ -238,9 +238,6 @@ func scan(rows pgx.Rows, n int) ([]stored, error) {
 			return nil, err
 		}
 		e.ID = uuid.UUID(id)
-		if len(keys) != len(values) {
-			return nil, fmt.Errorf("%w: event %s has %d header keys and %d header values", errRefused, e.ID, len(keys), len(values))
-		}
 		for i, k := range keys {
 			e.Headers = append(e.Headers, Header{Key: k, Value: values[i]})
 		}
