@@ -43,6 +43,11 @@ type live struct {
 	committed int64
 }
 
+func newLive(a *assignment) *live {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &live{assignment: a, ctx: ctx, cancel: cancel, committed: -1}
+}
+
 // batch is what one poll returned of a partition.
 type batch struct {
 	topic     string
@@ -232,9 +237,7 @@ func (e *engine) assign(parts map[string][]int32, routes map[string]*route) {
 				if e.parts[topic] == nil {
 					e.parts[topic] = map[int32]*live{}
 				}
-				l := &live{assignment: e.sched.assign(topic, p, routes[topic]), committed: -1}
-				l.ctx, l.cancel = context.WithCancel(context.Background())
-				e.parts[topic][p] = l
+				e.parts[topic][p] = newLive(e.sched.assign(topic, p, routes[topic]))
 			}
 		}
 	})

@@ -57,7 +57,6 @@ func Settings(serverURL, name string, o Options) (*pgxpool.Config, error) {
 			otelpgx.WithTracerProvider(o.Tracer),
 			otelpgx.WithMeterProvider(metricnoop.NewMeterProvider()),
 			otelpgx.WithDisableConnectionDetailsInAttributes(),
-			otelpgx.WithTrimSQLInSpanName(),
 			otelpgx.WithDisableAcquireTracer(),
 		)
 	}

@@ -136,15 +136,15 @@ func (h *HTTP) endpoint(pattern string, f HandlerFunc) http.Handler {
 		}()
 		defer func() {
 			v := recover()
-			switch {
-			case v == nil:
-			case v == http.ErrAbortHandler: //nolint:errorlint // it is compared as net/http does
+			if v == nil {
+				return
+			}
+			if v == http.ErrAbortHandler { //nolint:errorlint // it is compared as net/http does
 				panic(v)
-			default:
-				h.logger.ErrorContext(r.Context(), "handler panicked", "route", pattern, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-				if sw.status == 0 {
-					writeProblem(sw, r, problemOf(errors.New("panic")))
-				}
+			}
+			h.logger.ErrorContext(r.Context(), "handler panicked", "route", pattern, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			if sw.status == 0 {
+				writeProblem(sw, r, problemOf(errors.New("panic")))
 			}
 		}()
 		err := f(sw, r)

@@ -169,8 +169,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
-	failing := errors.New("no database")
-	var healthy error = failing
+	healthy := errors.New("no database")
 	r := serve(t, service.HTTPConfig{}, func(h *service.HTTP) {
 		h.Ready("database", func(context.Context) error { return healthy })
 		h.Ready("group", func(context.Context) error { return nil })

@@ -48,7 +48,7 @@ func TestStartProcess(t *testing.T) {
 		}
 		got := map[attribute.Key]string{}
 		for _, a := range s.Attributes() {
-			got[a.Key] = a.Value.Emit()
+			got[a.Key] = a.Value.String()
 		}
 		for key, want := range map[attribute.Key]string{
 			"messaging.system": "kafka", "messaging.operation.name": "process", "messaging.operation.type": "process",
