@@ -20,7 +20,7 @@ func TestKillAtEachPoint(t *testing.T) {
 	// both, nothing may arrive twice.
 	exact := []string{FaultLeading, FaultSending, FaultStored}
 	for _, point := range FaultPoints {
-		for _, hits := range []int{1, 4} {
+		for _, hits := range []int{1, 3} {
 			if point == FaultLeading && hits > 1 {
 				continue // it leads once
 			}
