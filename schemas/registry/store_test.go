@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +108,32 @@ func TestLostWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDecisionGrowsOld: what is read between a decision and its write makes the
+// decision old, as what is written then does.
+func TestDecisionGrowsOld(t *testing.T) {
+	topic := newMemTopic()
+	a := openMem(t, topic)
+	var decisions int
+	err := a.store.update(t.Context(), func(st *state) ([]record, error) {
+		decisions++
+		if decisions > 1 {
+			return nil, nil
+		}
+		topic.add(schemaLine("s", 1, 1, `"long"`, false))
+		// The reader has it, and waits for this decision to let it apply it.
+		for a.store.mu.TryRLock() {
+			a.store.mu.RUnlock()
+			runtime.Gosched()
+		}
+		mine := schemaLine("s", 1, 1, `"int"`, false)
+		return []record{{key: schemaKey("s", 1), value: mine.value}}, nil
+	})
+	if err != nil || decisions != 2 {
+		t.Errorf("%d decisions, %v", decisions, err)
+	}
+	a.want(a.do("GET", "/subjects/s/versions/1", ""), `200 {"schema":"\"long\""}`)
 }
 
 // TestLostIncompatible: a decision that another write made wrong is not carried
