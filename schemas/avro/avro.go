@@ -6,8 +6,10 @@
 // minItems, maxItems) which the generated Validate methods enforce.
 //
 // After a change run `schemas generate`, which writes package events anew, and
-// `schemas check`, which refuses a change that old readers or old data would
-// not survive.
+// `schemas release`, which records the event's next version in
+// <domain>/history, complete in itself. `schemas check` runs in every build and
+// compares each event with its recorded versions: it refuses a change that old
+// readers or old data would not survive, and one that is not recorded.
 package avro
 
 import "embed"
