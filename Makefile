@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -64,6 +64,17 @@ tidy: ## go mod tidy in every module
 
 bench: ## benchmarks, each beside its peer or limit
 	@$(GO) test -run '^$$' -bench . -benchtime 2s work
+
+compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
+	@$(GO) test -count=1 ./deploy/compose
+	@$(GO) test -count=1 -run 'Compose|TopicsInFiles' ./deploy/quokka
+
+compose-test: ## docker compose up, then verify; needs a Docker engine
+	@deploy/compose-test.sh
+
+image-size: ## how large the image's program is, packed and unpacked
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/quokka-static ./deploy/quokka
+	@printf 'quokka: %s bytes, %s as an image layer (gzip)\n' "$$(wc -c <$(BIN)/quokka-static)" "$$(gzip -c $(BIN)/quokka-static | wc -c)"
 
 clean: ## remove what the build and the runs leave behind
 	@rm -rf $(BIN) .quokka

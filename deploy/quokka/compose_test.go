@@ -1,0 +1,246 @@
+package main
+
+import (
+	"io"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/quokka-stream/quokka/cdc"
+	"github.com/quokka-stream/quokka/deploy/compose"
+	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/schemas"
+	"github.com/quokka-stream/quokka/services/inventory"
+	"github.com/quokka-stream/quokka/services/kit/service"
+	"github.com/quokka-stream/quokka/services/notification"
+	"github.com/quokka-stream/quokka/services/order"
+	"github.com/quokka-stream/quokka/services/searchsync"
+)
+
+// configurations are those of the commands that take theirs from the
+// environment alone.
+var configurations = map[string]any{
+	"order": order.Config{}, "inventory": inventory.Config{}, "notification": notification.Config{},
+	"search-sync": searchsync.Config{}, "cdc": service.Config{},
+}
+
+// foreignPorts are where images of others listen.
+var foreignPorts = map[string][]string{
+	"postgres": {"5432"}, "jaeger": {"4318", "16686"}, "mailpit": {"1025", "8025"},
+	"prometheus": {"9090"}, "grafana": {"3000"}, "console": {"8080"},
+}
+
+// publishedParts says which part a published port of a service belongs to.
+var publishedParts = map[string][]platform.Part{
+	"broker": {platform.Broker}, "registry": {platform.Registry}, "postgres": {platform.Postgres},
+	"order": {platform.Order}, "inventory": {platform.Inventory}, "notification": {platform.Notification},
+	"search-sync": {platform.SearchSync}, "jaeger": {platform.Traces}, "mailpit": {platform.SMTP, platform.Mail},
+}
+
+// parse parses a command line as the program does, in the environment env.
+func parse(t *testing.T, env types.MappingWithEquals, args []string) (*kong.Context, error) {
+	t.Helper()
+	for name := range environ() {
+		if strings.HasPrefix(name, "QUOKKA_") || strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, "") // restores it
+			os.Unsetenv(name)
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, *value)
+	}
+	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parser.Parse(args)
+}
+
+// TestComposeCommands: every command and health check in the compose files is
+// one of this program's, and every variable is one that the command reads.
+func TestComposeCommands(t *testing.T) {
+	for _, files := range compose.Stacks {
+		for name, s := range everything(t, files).Services {
+			if !compose.Own(s) {
+				continue
+			}
+			t.Run(strings.Join(files, "+")+"/"+name, func(t *testing.T) {
+				command, err := parse(t, s.Environment, s.Command)
+				if err != nil {
+					t.Fatalf("quokka %s: %v", strings.Join(s.Command, " "), err)
+				}
+				reads := map[string]bool{"GOMEMLIMIT": true}
+				for _, flag := range command.Flags() {
+					for _, v := range flag.Envs {
+						reads[v] = true
+					}
+				}
+				if cfg, ok := configurations[s.Command[0]]; ok {
+					variables, err := service.Variables(cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, v := range variables {
+						reads[v.Name] = true
+					}
+				}
+				for v := range s.Environment {
+					if !reads[v] && !shared(s.Environment, v) {
+						t.Errorf("quokka %s does not read %s", s.Command[0], v)
+					}
+				}
+				checkHealth(t, s)
+			})
+		}
+	}
+}
+
+// shared reports whether a variable belongs to the block that all parts get.
+func shared(env types.MappingWithEquals, name string) bool {
+	return env["QUOKKA_POSTGRES_URL"] != nil && slices.Contains([]string{
+		"QUOKKA_KAFKA_BROKERS", "QUOKKA_REGISTRY_URL", "QUOKKA_POSTGRES_URL", "OTEL_EXPORTER_OTLP_ENDPOINT",
+	}, name)
+}
+
+// checkHealth holds a service's health check against where it listens.
+func checkHealth(t *testing.T, s types.ServiceConfig) {
+	if s.HealthCheck == nil {
+		if s.Restart != types.RestartPolicyNo && s.Name != "load" {
+			t.Error("it has no health check")
+		}
+		return
+	}
+	test := s.HealthCheck.Test
+	if len(test) < 3 || test[0] != "CMD" || test[1] != "quokka" {
+		t.Fatalf("the health check %v is not by the program itself", test)
+	}
+	if _, err := parse(t, nil, test[2:]); err != nil {
+		t.Fatalf("%v: %v", test[1:], err)
+	}
+	for _, address := range test[3:] {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Hostname() != "127.0.0.1" || !slices.Contains(listening(s), u.Port()) {
+			t.Errorf("the health check asks %s; it listens on %v", address, listening(s))
+		}
+	}
+}
+
+// listening lists the ports on which a service listens, by its flags and
+// variables.
+func listening(s types.ServiceConfig) []string {
+	if ports, ok := foreignPorts[s.Name]; ok {
+		return ports
+	}
+	port := regexp.MustCompile(`^(?:--(?:listen|metrics)=)?:(\d+)$`)
+	var out []string
+	values := slices.Clone([]string(s.Command))
+	for _, v := range s.Environment {
+		values = append(values, *v)
+	}
+	for _, v := range values {
+		if m := port.FindStringSubmatch(v); m != nil {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// TestComposePorts: a part is on the same port of 127.0.0.1 as with `quokka up`,
+// and every address in the environment is one where somebody listens.
+func TestComposePorts(t *testing.T) {
+	project := everything(t, []string{compose.MainFile})
+	seen := map[string]string{}
+	for name, s := range project.Services {
+		var want []string
+		for _, part := range publishedParts[name] {
+			want = append(want, strconv.Itoa(platform.DefaultPorts[part]))
+		}
+		var got []string
+		for _, p := range s.Ports {
+			got = append(got, p.Published)
+			if other, taken := seen[p.Published]; taken {
+				t.Errorf("%s and %s both want port %s", name, other, p.Published)
+			}
+			seen[p.Published] = name
+			if target := strconv.Itoa(int(p.Target)); !slices.Contains(listening(s), target) {
+				t.Errorf("%s publishes its port %s, but listens on %v", name, target, listening(s))
+			}
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if want != nil && !slices.Equal(got, want) {
+			t.Errorf("%s publishes %v, want %v", name, got, want)
+		}
+	}
+	for _, part := range slices.Sorted(maps.Keys(platform.DefaultPorts)) {
+		if _, ok := seen[strconv.Itoa(platform.DefaultPorts[part])]; !ok {
+			t.Errorf("no service publishes port %d of %s", platform.DefaultPorts[part], part)
+		}
+	}
+	address := regexp.MustCompile(`(?:^|//|@|,)([a-z][a-z0-9-]*):(\d+)`)
+	for name, s := range project.Services {
+		for variable, value := range s.Environment {
+			for _, m := range address.FindAllStringSubmatch(*value, -1) {
+				other, ok := project.Services[m[1]]
+				if !ok || !slices.Contains(listening(other), m[2]) {
+					t.Errorf("%s: %s=%s: nobody listens on %s:%s", name, variable, *value, m[1], m[2])
+				}
+			}
+		}
+	}
+}
+
+// TestTopicsInFiles: what looks like a topic in the deployment's files is one.
+func TestTopicsInFiles(t *testing.T) {
+	known := map[string]bool{cdc.DefaultStateTopic: true}
+	for _, topic := range schemas.Topics() {
+		known[topic.Name] = true
+		for _, letters := range topic.DeadLetters() {
+			known[letters.Name] = true
+		}
+	}
+	like := regexp.MustCompile(`\b(?:[a-z]+\.v[0-9]+|(?:cdc|quokka)(?:\.[a-z]+){2,})(?:\.[a-z-]+\.dlq)?\b`)
+	root := filepath.Join(compose.Root(), "deploy")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !slices.Contains([]string{".yaml", ".json", ".properties"}, filepath.Ext(path)) ||
+			strings.Contains(path, "testdata") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, name := range like.FindAllString(string(text), -1) {
+			if !known[name] {
+				t.Errorf("%s names %s, which is no topic", path, name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kafka := everything(t, []string{compose.MainFile, compose.KafkaFile})
+	if got, want := *kafka.Services["registry"].Environment["KARAPACE_TOPIC_NAME"], variablesInCode(t)["QUOKKA_REGISTRY_TOPIC"]; got != want {
+		t.Errorf("Karapace keeps its schemas in %s, our registry in %s", got, want)
+	}
+}
+
+func everything(t *testing.T, files []string) *types.Project {
+	t.Helper()
+	project, err := compose.Load(t.Context(), files, []string{"*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return project
+}
