@@ -176,6 +176,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		var changed *ClusterChangedError
 		switch {
 		case ctx.Err() != nil:
+			if err != nil && !errors.Is(err, ctx.Err()) {
+				r.cfg.Logger.Warn("outbox relay: ended in the middle of its work; what was not noted as published is published again", "err", err)
+			}
 			return nil
 		case errors.Is(err, errRefused), errors.Is(err, ErrNotMigrated), errors.As(err, &changed):
 			return err
