@@ -3,7 +3,6 @@ package consume
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -24,11 +23,12 @@ func (c *Consumer) processBatch(ctx context.Context, t *task) []result {
 	var at []int // positions of the batch's messages in the task
 	for i, it := range t.items {
 		m := it.open()
-		switch {
-		case it.lost != nil:
+		if it.lost != nil {
 			results[i] = c.giveUp(ctx, it, it.lost)
 			continue
-		case r.decodeBatch:
+		}
+		m.Attempt++
+		if r.decodeBatch {
 			err := c.decode(ctx, m)
 			if errors.Is(err, ErrUnknownType) {
 				c.metrics.processed(m.Record.Topic, outcomeUnhandled, 0, trace.SpanContext{})
@@ -114,7 +114,7 @@ func (c *Consumer) fatal(ctx context.Context, t *task, m *Message, err error) bo
 }
 
 func (c *Consumer) callBatch(ctx context.Context, r *route, batch []*Message) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandlerTimeout, fmt.Errorf("handler exceeded %v", c.cfg.HandlerTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandlerTimeout, c.timeout)
 	defer cancel()
 	defer recovered(&err)
 	return r.batches(ctx, batch)

@@ -82,9 +82,9 @@ type Config struct {
 // Limits bound what a consumer holds: records that were fetched and are not yet
 // done, parked ones included.
 type Limits struct {
-	// Records and Bytes are totals over all partitions; the parked records of one
-	// among several may take half. Bytes may be exceeded by one fetch. Defaults:
-	// 2,000 and 64 MiB.
+	// Records and Bytes are totals over all partitions: while one is reached nothing
+	// is fetched, so a fetch (8 MiB at most) may exceed them. A partition that holds
+	// its share of them and does not get on is paused. Defaults: 10,000 and 32 MiB.
 	Records int
 	Bytes   int64
 	// Window is how far a partition may run ahead of its watermark while a parked
@@ -95,8 +95,8 @@ type Limits struct {
 
 func (c Config) withDefaults() Config {
 	positive(&c.Concurrency, 16)
-	positive(&c.Limits.Records, 2000)
-	positive(&c.Limits.Bytes, 64<<20)
+	positive(&c.Limits.Records, 10_000)
+	positive(&c.Limits.Bytes, 32<<20)
 	positive(&c.Limits.Window, 10_000)
 	positive(&c.HandlerTimeout, 30*time.Second)
 	positive(&c.CommitInterval, 500*time.Millisecond)

@@ -14,13 +14,14 @@ import (
 )
 
 // Consumer is a member of a consumer group. Register handlers with On, OnRecord,
-// OnBatch and OnEventBatch, then call Run once.
+// OnMessage, OnBatch and OnEventBatch, then call Run once.
 type Consumer struct {
 	cfg      Config
 	routes   map[string]*route
 	untraced map[string]bool
 	tracer   trace.Tracer
 	metrics  *metrics
+	timeout  error // the cause of a handler's context that ended in time
 	produce  func(ctx context.Context, r *kgo.Record) error
 
 	// commits lets one offset commit at a time happen; see commit.
@@ -41,6 +42,7 @@ func New(cfg Config) (*Consumer, error) {
 		cfg:      cfg,
 		routes:   map[string]*route{},
 		untraced: map[string]bool{},
+		timeout:  fmt.Errorf("handler exceeded %v", cfg.HandlerTimeout),
 		tracer:   cfg.Tracer.Tracer("github.com/quokka-stream/quokka/services/kit/consume"),
 	}
 	for _, t := range cfg.Untraced {
@@ -144,9 +146,9 @@ func (c *Consumer) options(e *engine) []kgo.Opt {
 		// A group without offsets begins with the first record: events are not missed.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxBytes(int32(min(c.cfg.Limits.Bytes, 16<<20))),
+		kgo.FetchMaxBytes(int32(min(c.cfg.Limits.Bytes, 8<<20))),
 		// A fetch that waits for records keeps a resumed partition waiting too.
-		kgo.FetchMaxWait(time.Second),
+		kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.SessionTimeout(c.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(c.cfg.SessionTimeout / 4),
 		kgo.RebalanceTimeout(max(30*time.Second, 3*c.cfg.DrainTimeout)),
@@ -181,16 +183,17 @@ func (c *Consumer) setJoined(joined bool) {
 	c.mu.Unlock()
 }
 
-// poll fetches as many records as the engine has room for and hands them over.
+// poll hands what is fetched to the engine, whenever that has room.
 func (c *Consumer) poll(ctx context.Context, client *kgo.Client, e *engine) {
 	for {
-		var room int
 		select {
-		case room = <-e.room:
+		case <-e.room:
 		case <-ctx.Done():
 			return
 		}
-		fetches := client.PollRecords(ctx, room)
+		// All that was fetched: with a limit the client would give one partition's
+		// records before the next one's, and few keys would be at work.
+		fetches := client.PollFetches(ctx)
 		var batches []batch
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			if p.Err != nil {

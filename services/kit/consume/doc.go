@@ -16,8 +16,8 @@
 // Once. A transactional handler runs in one PostgreSQL transaction with the row
 // that takes the event off the inbox: either both are stored or neither. A record
 // delivered again finds its inbox row and is acknowledged without running the
-// handler. Batch handlers have no inbox: they see every record at least once and
-// must be idempotent.
+// handler. Handlers without database (OnMessage, OnBatch) have no inbox: they see
+// every record at least once and must be idempotent.
 //
 // Nothing skipped. The committed offset of a partition is the contiguous
 // watermark: every record below it was handled, found on the inbox, had no
@@ -33,7 +33,8 @@
 // an outage must not empty a topic into its dead-letter topic.
 //
 // Bounds. Records and bytes held are limited: polling rests while they are used up,
-// and a partition that takes half of them, because its keys are parked, is paused.
+// and a partition that has its share and does not get on, because its handlers are
+// slow or its keys are parked, is paused, so that others have the rest.
 // The poll loop never waits for a handler, and heartbeats do not depend on it.
 //
 // # Outcomes

@@ -22,7 +22,7 @@ type engine struct {
 	stopErr  error
 
 	fetched chan []batch
-	room    chan int
+	room    chan struct{}
 	calls   chan func()
 	results chan finished
 	tasks   chan started
@@ -81,7 +81,7 @@ func newEngine(limits Limits, workers int, now func() time.Time) *engine {
 		gauges:   func(*scheduler, map[string]map[int32]*live) {},
 		stopping: make(chan struct{}),
 		fetched:  make(chan []batch),
-		room:     make(chan int),
+		room:     make(chan struct{}),
 		calls:    make(chan func()),
 		results:  make(chan finished, workers),
 		tasks:    make(chan started, workers),
@@ -113,13 +113,12 @@ func (e *engine) run() {
 		}
 		timer.Reset(wait)
 
-		var room chan int
-		n := e.sched.room()
-		if n > 0 && !e.polling {
+		var room chan struct{}
+		if !e.polling && e.sched.room() {
 			room = e.room
 		}
 		select {
-		case room <- n:
+		case room <- struct{}{}:
 			e.polling = true
 		case batches := <-e.fetched:
 			e.polling = false
@@ -182,7 +181,7 @@ func (e *engine) take(batches []batch) {
 			continue
 		}
 		l.highWater = max(l.highWater, b.highWater)
-		e.sched.add(l.assignment, b.records)
+		e.sched.add(e.now(), l.assignment, b.records)
 		e.adjust(l.assignment)
 	}
 }

@@ -228,22 +228,19 @@ func TestEngineIsBoundedAndNeverBlocks(t *testing.T) {
 		r.fetch(1, records(0, "a", "b", "c", "d")...)
 		synctest.Wait()
 		select {
-		case n := <-r.e.room:
-			t.Errorf("room for %d more while full", n)
+		case <-r.e.room:
+			t.Error("room while full")
 		default:
 		}
 		r.e.lose(map[string][]int32{"t": {1}}) // answered although all workers hang
 		close(release)
 		synctest.Wait()
-		if n := <-r.e.room; n != 8 {
-			t.Errorf("room %d after the work was done, want 8", n)
-		}
+		<-r.e.room // there is again
 		r.e.fetched <- nil
 	})
 }
 
-// A partition whose parked records take half of the room is paused until they are
-// done.
+// A partition that has its share, all of it parked, is paused until it is done.
 func TestEnginePausesAndResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var healed atomic.Bool

@@ -43,6 +43,7 @@ func (c *Consumer) processRecord(ctx context.Context, t *task, it *item) result 
 	if it.lost != nil {
 		return c.giveUp(ctx, it, it.lost)
 	}
+	m.Attempt++
 	ctx, span := c.startSpan(ctx, m)
 	begun := c.cfg.now()
 	outcome, err := c.attempt(ctx, t.lane.of.route, m)
@@ -60,12 +61,11 @@ func (c *Consumer) processRecord(ctx context.Context, t *task, it *item) result 
 	return r
 }
 
-// open makes the item's message at its first attempt and counts the attempt.
+// open makes the item's message at its first attempt.
 func (it *item) open() *Message {
 	if it.message == nil {
 		it.message = newMessage(it.record)
 	}
-	it.message.Attempt++
 	return it.message
 }
 
@@ -98,7 +98,8 @@ func (c *Consumer) giveUp(ctx context.Context, it *item, cause error) result {
 	m := it.message
 	if err := c.writeDeadLetter(ctx, m, cause); err != nil {
 		it.lost = cause
-		after := c.cfg.Backoff.delay(m.Attempt)
+		it.letters++
+		after := c.cfg.Backoff.delay(it.letters)
 		if ctx.Err() == nil {
 			c.cfg.Logger.ErrorContext(ctx, "dead letter not written, trying again",
 				"topic", m.Record.Topic, "partition", m.Record.Partition, "offset", m.Record.Offset, "error", err)
@@ -108,13 +109,16 @@ func (c *Consumer) giveUp(ctx context.Context, it *item, cause error) result {
 	c.cfg.Logger.ErrorContext(ctx, "record given up, moved to the dead-letter topic",
 		"topic", m.Record.Topic, "partition", m.Record.Partition, "offset", m.Record.Offset,
 		"event_id", m.ID, "type", m.Type, "attempts", m.Attempt, "error", cause)
+	if it.letters > 0 { // the attempt itself was counted as retried
+		c.metrics.processed(m.Record.Topic, outcomeDeadLettered, 0, trace.SpanContext{})
+	}
 	return result{verdict: deadLetter}
 }
 
 // attempt runs the handler of one record.
 func (c *Consumer) attempt(ctx context.Context, r *route, m *Message) (outcome string, err error) {
 	handle := r.record
-	if handle == nil {
+	if handle == nil && r.plain == nil {
 		if m.Type != "" && r.types[m.Type] == nil {
 			return outcomeUnhandled, nil
 		}
@@ -128,17 +132,27 @@ func (c *Consumer) attempt(ctx context.Context, r *route, m *Message) (outcome s
 			return outcomeUnhandled, nil
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandlerTimeout, fmt.Errorf("handler exceeded %v", c.cfg.HandlerTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.HandlerTimeout, c.timeout)
 	defer cancel()
+	defer func() {
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = fmt.Errorf("%w (%w)", err, cause)
+		}
+	}()
+	if r.plain != nil {
+		return outcomeHandled, c.callPlain(ctx, r, m)
+	}
 	outcome = outcomeDuplicate
 	fresh, err := c.inTx(ctx, m, func(ctx context.Context, tx pgx.Tx) error { return handle(ctx, tx, m) })
 	if fresh {
 		outcome = outcomeHandled
 	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = fmt.Errorf("%w (%w)", err, cause)
-	}
 	return outcome, err
+}
+
+func (c *Consumer) callPlain(ctx context.Context, r *route, m *Message) (err error) {
+	defer recovered(&err)
+	return r.plain(ctx, m)
 }
 
 // decode fills m.Event once.

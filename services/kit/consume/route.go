@@ -10,11 +10,12 @@ import (
 )
 
 // route is what handles the records of one topic: typed handlers, or one handler
-// of raw records, or one of batches.
+// of raw records, with a transaction or without, or one of batches.
 type route struct {
 	topic  string
 	types  map[string]recordHandler
 	record recordHandler
+	plain  func(ctx context.Context, m *Message) error
 	// batch is the largest batch, 0 for routes that are not batched.
 	batch       int
 	decodeBatch bool
@@ -38,7 +39,7 @@ func On[E events.Event](c *Consumer, topic string, handle func(ctx context.Conte
 	var zero E
 	name := zero.AvroName()
 	r := c.routeTo(topic)
-	if r.record != nil || r.batches != nil {
+	if r.record != nil || r.plain != nil || r.batches != nil {
 		panic(fmt.Sprintf("consume: topic %s already has a handler for every record", topic))
 	}
 	if r.types == nil {
@@ -61,6 +62,12 @@ func On[E events.Event](c *Consumer, topic string, handle func(ctx context.Conte
 // those of change data capture.
 func (c *Consumer) OnRecord(topic string, handle func(ctx context.Context, tx pgx.Tx, m *Message) error) {
 	c.exclusive(topic).record = handle
+}
+
+// OnMessage handles every record of a topic, undecoded, by key as On does but
+// without database: at least once, so handle must be idempotent.
+func (c *Consumer) OnMessage(topic string, handle func(ctx context.Context, m *Message) error) {
+	c.exclusive(topic).plain = handle
 }
 
 // OnBatch handles the records of a topic, undecoded, in batches of at most limit.
@@ -95,7 +102,7 @@ func (c *Consumer) exclusive(topic string) *route {
 }
 
 // transactional says whether the route needs a database.
-func (r *route) transactional() bool { return r.batches == nil }
+func (r *route) transactional() bool { return r.types != nil || r.record != nil }
 
 // decodes says whether the route needs a decoder.
 func (r *route) decodes() bool { return r.types != nil || r.decodeBatch }

@@ -46,6 +46,8 @@ type assignment struct {
 	// parked and parkedBytes count what waits in parked lanes.
 	parked      int
 	parkedBytes int64
+	// waited is how long the record that was started last had been held.
+	waited time.Duration
 	// closing is set on revocation: nothing new starts.
 	closing bool
 	// dropped is set when the assignment is over: late results are ignored.
@@ -81,13 +83,17 @@ type item struct {
 	record *kgo.Record
 	ticket uint64
 	bytes  int64
+	// fetched is when it came.
+	fetched time.Time
 	// message and attempts belong to the worker that has the item, and to nobody
 	// while it waits.
 	message *Message
 	// solo takes a record out of its batch, to find which one of them fails.
 	solo bool
-	// lost is why the record was given up; what remains is its dead letter.
-	lost error
+	// lost is why the record was given up; what remains is its dead letter, which
+	// could not be written letters times.
+	lost    error
+	letters int
 }
 
 // task is the work of one lane handed to a worker.
@@ -112,9 +118,9 @@ func (s *scheduler) assign(topic string, partition int32, r *route) *assignment 
 }
 
 // add queues fetched records of an assignment, in offset order.
-func (s *scheduler) add(a *assignment, records []*kgo.Record) {
+func (s *scheduler) add(now time.Time, a *assignment, records []*kgo.Record) {
 	for _, r := range records {
-		it := &item{record: r, ticket: a.tracker.add(r.Offset, r.LeaderEpoch, r.Timestamp.UnixMilli()), bytes: size(r)}
+		it := &item{record: r, ticket: a.tracker.add(r.Offset, r.LeaderEpoch, r.Timestamp.UnixMilli()), bytes: size(r), fetched: now}
 		a.held++
 		s.held++
 		a.bytes += it.bytes
@@ -180,6 +186,9 @@ func (s *scheduler) next(now time.Time) *task {
 		a.running++
 		s.running++
 		t := &task{lane: l, items: l.head()}
+		if first := t.items[0]; l.failing.IsZero() {
+			a.waited = now.Sub(first.fetched)
+		}
 		if !l.failing.IsZero() {
 			t.failing = now.Sub(l.failing)
 		}
@@ -314,27 +323,39 @@ func (s *scheduler) drop(a *assignment) {
 	}
 }
 
-// room is how many more records may be held.
-func (s *scheduler) room() int {
-	if s.bytes >= s.limits.Bytes {
-		return 0
-	}
-	return max(0, s.limits.Records-s.held)
+// room says whether more may be fetched.
+func (s *scheduler) room() bool {
+	return s.held < s.limits.Records && s.bytes < s.limits.Bytes
 }
 
 // full and slack say whether an assignment is to be paused, and whether it may go
 // on. In between, it stays as it is.
 //
-// Paused is the partition whose parked keys take half of the room, so that others
-// have the rest, or that runs too far ahead of its watermark. A partition that is
-// merely busy is not: pausing costs what the client has fetched ahead, and a wait
-// for the fetch that is under way. That everything stays in bounds is room's work.
+// Paused is the partition that holds more than its share and does not get on: its
+// records wait for long, or its keys are parked. Others then have the rest of the
+// room. A busy partition that gets on is not paused: pausing costs what the client
+// has fetched ahead, and a wait for the fetch that is under way. Paused is also the
+// one that runs too far ahead of its watermark.
 func (s *scheduler) full(a *assignment) bool {
-	return s.assigned > 1 && (a.parked >= s.limits.Records/2 || a.parkedBytes >= s.limits.Bytes/2) || a.tracker.window() >= s.limits.Window
+	records, bytes := s.share()
+	crowded := s.assigned > 1 && (a.held >= records || a.bytes >= bytes)
+	return crowded && (a.waited >= slow || a.parked >= records/2 || a.parkedBytes >= bytes/2) || a.tracker.window() >= s.limits.Window
 }
 
 func (s *scheduler) slack(a *assignment) bool {
-	return a.parked <= s.limits.Records/4 && a.parkedBytes <= s.limits.Bytes/4 && a.tracker.window() <= s.limits.Window/2
+	records, bytes := s.share()
+	return a.held <= records/2 && a.bytes <= bytes/2 && a.tracker.window() <= s.limits.Window/2
+}
+
+// slow is how long records wait in a partition that does not get on. What is left
+// when a paused one is resumed keeps it busy for about half as long, in which the
+// next records come.
+const slow = time.Second
+
+// share is what one partition may hold when all others want theirs.
+func (s *scheduler) share() (records int, bytes int64) {
+	n := max(1, s.assigned)
+	return max(2, s.limits.Records/n), max(2, s.limits.Bytes/int64(n))
 }
 
 // size is what a record is counted as: its bytes and what holding it costs.

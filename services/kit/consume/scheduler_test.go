@@ -62,7 +62,7 @@ func verdicts(t *task, v verdict, after time.Duration) []result {
 func TestOneOfEachKeyAtATime(t *testing.T) {
 	s := newScheduler(testLimits())
 	a := s.assign("t", 0, &route{})
-	s.add(a, records(0, "a", "b", "a", "-", "-", "b", "a"))
+	s.add(epoch, a, records(0, "a", "b", "a", "-", "-", "b", "a"))
 	first := startAll(s, epoch)
 	if got := offsetsOf(first); got != "0 1 3 4" {
 		t.Fatalf("started %s, want the first a and b, and both without key: 0 1 3 4", got)
@@ -82,7 +82,7 @@ func TestOneOfEachKeyAtATime(t *testing.T) {
 func TestFailingKeyParksOnlyItself(t *testing.T) {
 	s := newScheduler(testLimits())
 	a := s.assign("t", 0, &route{})
-	s.add(a, records(0, "bad", "good", "bad", "good"))
+	s.add(epoch, a, records(0, "bad", "good", "bad", "good"))
 	now := epoch
 	tasks := startAll(s, now)
 	for _, tk := range tasks {
@@ -127,8 +127,8 @@ func TestFailingKeyParksOnlyItself(t *testing.T) {
 func TestPartitionsTakeTurns(t *testing.T) {
 	s := newScheduler(testLimits())
 	full, small := s.assign("t", 0, &route{}), s.assign("t", 1, &route{})
-	s.add(full, records(0, "a", "b", "c", "d", "e", "f"))
-	s.add(small, records(100, "x", "y"))
+	s.add(epoch, full, records(0, "a", "b", "c", "d", "e", "f"))
+	s.add(epoch, small, records(100, "x", "y"))
 	var got []string
 	for range 4 {
 		got = append(got, fmt.Sprint(s.next(epoch).lane.of.partition))
@@ -141,7 +141,7 @@ func TestPartitionsTakeTurns(t *testing.T) {
 func TestBatches(t *testing.T) {
 	s := newScheduler(testLimits())
 	a := s.assign("t", 0, &route{batch: 3})
-	s.add(a, records(0, "a", "b", "-", "c", "d"))
+	s.add(epoch, a, records(0, "a", "b", "-", "c", "d"))
 	tasks := startAll(s, epoch)
 	if got := offsetsOf(tasks); got != "0+1+2" {
 		t.Fatalf("started %s, want one batch of 3", got)
@@ -165,7 +165,7 @@ func TestBatches(t *testing.T) {
 func TestLateResultsAreDropped(t *testing.T) {
 	s := newScheduler(testLimits())
 	old := s.assign("t", 0, &route{})
-	s.add(old, records(0, "a", "a", "b", "c"))
+	s.add(epoch, old, records(0, "a", "a", "b", "c"))
 	tasks := startAll(s, epoch)
 	s.finish(epoch, tasks[1], verdicts(tasks[1], retry, time.Minute)) // b is parked
 	s.drop(old)
@@ -173,7 +173,7 @@ func TestLateResultsAreDropped(t *testing.T) {
 		t.Errorf("after the drop: held %d, bytes %d, running %d, parked %d, assigned %d", s.held, s.bytes, s.running, len(s.parked), s.assigned)
 	}
 	again := s.assign("t", 0, &route{})
-	s.add(again, records(0, "a"))
+	s.add(epoch, again, records(0, "a"))
 	if s.finish(epoch, tasks[0], verdicts(tasks[0], acknowledge, 0)) {
 		t.Error("a late result counted")
 	}
@@ -188,50 +188,77 @@ func TestLateResultsAreDropped(t *testing.T) {
 func TestRoom(t *testing.T) {
 	s := newScheduler(Limits{Records: 8, Bytes: 1 << 20, Window: 100})
 	a, b := s.assign("t", 0, &route{}), s.assign("t", 1, &route{})
-	s.add(a, records(0, "a", "a", "a", "a", "a"))
-	s.add(b, records(0, "a", "a"))
-	if s.room() != 1 || s.full(a) || s.full(b) {
-		t.Errorf("room %d, full %v %v; want room for one, none paused for being busy", s.room(), s.full(a), s.full(b))
+	s.add(epoch, a, records(0, "a", "a", "a", "a", "a"))
+	s.add(epoch, b, records(0, "a", "a"))
+	if !s.room() || s.full(a) || s.full(b) {
+		t.Errorf("room %v, full %v %v; want room, and none paused for being busy", s.room(), s.full(a), s.full(b))
 	}
-	s.add(b, records(2, "a", "a"))
-	if s.room() != 0 {
-		t.Errorf("room %d, want none", s.room())
+	s.add(epoch, b, records(2, "a"))
+	if s.room() {
+		t.Error("room at the limit")
 	}
 	heavy := newScheduler(Limits{Records: 1000, Bytes: 1000, Window: 100})
-	heavy.add(heavy.assign("t", 0, &route{}), []*kgo.Record{{Key: []byte("k"), Value: make([]byte, 2000)}})
-	if heavy.room() != 0 {
+	heavy.add(epoch, heavy.assign("t", 0, &route{}), []*kgo.Record{{Key: []byte("k"), Value: make([]byte, 2000)}})
+	if heavy.room() {
 		t.Error("bytes do not limit")
 	}
 }
 
-// What is parked may take half of the room, then its partition pauses; the only
-// partition does not, for nobody else needs the room.
-func TestParkedPartitionPauses(t *testing.T) {
+// A partition with its share pauses if its records wait for long, until half of
+// the share is left. The only partition does not, for nobody else needs the room.
+func TestSlowPartitionPauses(t *testing.T) {
 	s := newScheduler(Limits{Records: 8, Bytes: 1 << 20, Window: 100})
 	a := s.assign("t", 0, &route{})
-	s.add(a, records(0, "bad", "bad", "bad", "good"))
-	tasks := startAll(s, epoch)
-	s.finish(epoch, tasks[0], verdicts(tasks[0], retry, time.Second))
-	s.add(a, records(4, "bad"))
+	s.add(epoch, a, records(0, "a", "a", "a", "a", "a"))
+	now := epoch.Add(slow)
+	done := func() {
+		tk := s.next(now)
+		s.finish(now, tk, verdicts(tk, acknowledge, 0))
+	}
+	done()
 	if s.full(a) {
 		t.Error("the only partition is to be paused")
 	}
 	s.assign("t", 1, &route{})
-	if !s.full(a) || a.parked != 4 {
-		t.Errorf("full: %v with %d parked of 8, want full at 4", s.full(a), a.parked)
+	if !s.full(a) || a.held != 4 {
+		t.Errorf("full: %v with %d held of 8 for a second, want full at 4", s.full(a), a.held)
 	}
-	now := epoch.Add(time.Second)
-	s.wake(now)
-	if a.parked != 0 || a.parkedBytes != 0 || !s.slack(a) {
+	done()
+	if s.full(a) || s.slack(a) {
+		t.Error("with 3 held it should stay as it is")
+	}
+	done()
+	if !s.slack(a) {
+		t.Errorf("no slack with %d held", a.held)
+	}
+}
+
+// So does one whose keys are parked.
+func TestParkedPartitionPauses(t *testing.T) {
+	s := newScheduler(Limits{Records: 8, Bytes: 1 << 20, Window: 100})
+	a := s.assign("t", 0, &route{})
+	s.assign("t", 1, &route{})
+	s.add(epoch, a, records(0, "bad", "bad", "good"))
+	tasks := startAll(s, epoch)
+	s.finish(epoch, tasks[0], verdicts(tasks[0], retry, time.Second))
+	if s.full(a) {
+		t.Error("full below its share")
+	}
+	s.add(epoch, a, records(4, "bad"))
+	if !s.full(a) || a.parked != 3 {
+		t.Errorf("full: %v with %d parked, %d held of 8; want full", s.full(a), a.parked, a.held)
+	}
+	s.wake(epoch.Add(time.Second))
+	if a.parked != 0 || a.parkedBytes != 0 {
 		t.Errorf("%d parked (%d bytes) after it woke", a.parked, a.parkedBytes)
 	}
 }
 
-// So does a partition that runs too far ahead of its watermark.
+// And one that runs too far ahead of its watermark.
 func TestWindow(t *testing.T) {
 	s := newScheduler(Limits{Records: 100, Bytes: 1 << 20, Window: 4})
 	a := s.assign("t", 0, &route{})
-	s.add(a, records(0, "bad", "good", "good", "good"))
+	s.add(epoch, a, records(0, "bad", "good", "good", "good"))
 	if !s.full(a) {
 		t.Error("not full with a window of 4")
 	}
@@ -266,7 +293,7 @@ func TestSchedulerAgainstModel(t *testing.T) {
 			switch what {
 			case "add":
 				keys := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 5).Draw(t, "keys")
-				s.add(a, records(offset, keys...))
+				s.add(epoch, a, records(offset, keys...))
 				offset += int64(len(keys))
 			case "start":
 				if tk := s.next(now); tk != nil {

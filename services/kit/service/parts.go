@@ -27,6 +27,8 @@ func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config
 	opts, err := tel.KafkaOpts()
 	return consume.Config{
 		Group: group, Brokers: c.KafkaBrokers, ClientOpts: opts,
+		// Two connections are left to the API.
+		Concurrency: max(2, int(c.PostgresConns)-2),
 		Logger: tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
 		Untraced: []string{schemas.TopicLogs},
 	}, err

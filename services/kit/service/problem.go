@@ -104,6 +104,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n'))
 }
