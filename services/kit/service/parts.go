@@ -29,7 +29,7 @@ func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config
 		Group: group, Brokers: c.KafkaBrokers, ClientOpts: opts,
 		// Two connections are left to the API.
 		Concurrency: max(2, int(c.PostgresConns)-2),
-		Logger: tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
+		Logger:      tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
 		Untraced: []string{schemas.TopicLogs},
 	}, err
 }
