@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -230,9 +231,25 @@ func TestMissingTopic(t *testing.T) {
 	}
 }
 
+// enterable returns a temporary folder that the server's account can enter, which
+// t.TempDir's is not when root runs the tests: the server's files would be kept
+// elsewhere, and stay there.
+func enterable(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "outbox-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // TestServerRestarts: PostgreSQL is shut down, and crashes, under the relay.
 func TestServerRestarts(t *testing.T) {
-	cfg := pgserver.Config{DataDir: t.TempDir()}
+	cfg := pgserver.Config{DataDir: enterable(t)}
 	server, err := pgserver.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
