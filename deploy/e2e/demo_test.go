@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,9 +79,11 @@ func TestDemo(t *testing.T) {
 	if ready == nil {
 		t.Fatalf("no start time in:\n%s", out)
 	}
-	if took, err := time.ParseDuration(strings.ReplaceAll(ready[1], " ", "")); err != nil || took > 5*time.Second {
-		t.Errorf("ready after %s (%v), want less than 5 s", ready[1], err)
+	// An idle machine needs less than 3 s; one that runs other tests beside gets more.
+	if took, err := time.ParseDuration(strings.ReplaceAll(ready[1], " ", "")); err != nil || took > 20*time.Second {
+		t.Errorf("ready after %s (%v)", ready[1], err)
 	}
+	t.Logf("ready after %s", ready[1])
 	nobodyLeft(t, dir)
 
 	again, _ := demo(t, dir, "--orders", "60", "--seed", "2")
@@ -134,4 +137,28 @@ func awaitAccepted(t *testing.T, p *process, dir string, orders int) {
 		_, accepted, err := ledger.Read(dir)
 		return err == nil && len(accepted) >= orders
 	})
+}
+
+// TestDemoWhosePostgresDies: a part that ends by itself is named, and everything
+// else ends too.
+func TestDemoWhosePostgresDies(t *testing.T) {
+	dir := dataDir(t)
+	p := start(t, nil, "demo", "--data-dir", dir, "--orders", "5000")
+	awaitAccepted(t, p, dir, 20)
+	data, err := os.ReadFile(filepath.Join(dir, "postgres", "postgres", "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(data), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.wait(40 * time.Second); code != 1 || !strings.Contains(p.output.String(), "quokka: PostgreSQL: ended by itself") || !strings.Contains(p.output.String(), "the log is in") {
+		t.Errorf("exit code %d:\n%s", code, p.output)
+	}
+	nobodyLeft(t, dir)
 }
