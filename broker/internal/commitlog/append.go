@@ -90,7 +90,7 @@ func (l *Log) place(e *staged) {
 	t := &l.tail
 	full := t.size > 0 && (t.size+size > l.cfg.SegmentBytes ||
 		i.LastOffset()-t.base > math.MaxInt32 ||
-		(t.first >= 0 && i.MaxTimestamp-t.first > l.cfg.SegmentAge.Milliseconds()))
+		(t.first >= 0 && i.MaxTimestamp-t.first > l.cfg.segmentAge().Milliseconds()))
 	if full {
 		e.roll = true
 		*t = tail{base: i.BaseOffset, first: -1}

@@ -32,20 +32,22 @@ type checkpoint struct {
 	pos      int64 // and the position in it
 
 	offsets, times, txns int // entries of that segment's indexes that belong to it
+
+	compacted int64 // offset up to which the log was compacted
 }
 
 func (c checkpoint) encode() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\n",
-		c.start, c.recovery, c.base, c.pos, c.offsets, c.times, c.txns)
+	fmt.Fprintf(&b, "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\ncompacted %d\n",
+		c.start, c.recovery, c.base, c.pos, c.offsets, c.times, c.txns, c.compacted)
 	fmt.Fprintf(&b, "crc32c %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
 }
 
 func decodeCheckpoint(b []byte) (c checkpoint, err error) {
 	var crc uint32
-	n, err := fmt.Sscanf(string(b), "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\ncrc32c %x\n",
-		&c.start, &c.recovery, &c.base, &c.pos, &c.offsets, &c.times, &c.txns, &crc)
+	n, err := fmt.Sscanf(string(b), "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\ncompacted %d\ncrc32c %x\n",
+		&c.start, &c.recovery, &c.base, &c.pos, &c.offsets, &c.times, &c.txns, &c.compacted, &crc)
 	if err != nil {
 		return c, fmt.Errorf("checkpoint is damaged after %d fields: %w", n, err)
 	}
@@ -126,6 +128,12 @@ func (l *Log) runUpkeep() {
 		l.opts.Logger.Warn("checkpoint failed", "dir", l.opts.Dir, "err", err)
 	}
 	l.dropBelowStart()
+	l.Lock()
+	compact := l.cfg.Compact && l.stopped == nil
+	l.Unlock()
+	if compact {
+		l.opts.Committer.cleanSoon(l)
+	}
 }
 
 func (l *Log) checkpointAtMark() error {
@@ -157,7 +165,7 @@ func (l *Log) checkpointAt(m mark) error {
 		}
 	}
 	e := epochs{entries: append([]epochStart(nil), l.epochs.entries...)}
-	start := l.start
+	start, compacted := l.start, l.compacted
 	l.Unlock()
 	defer func() {
 		for i := range views {
@@ -179,7 +187,7 @@ func (l *Log) checkpointAt(m mark) error {
 	if err := replaceFile(fs, dir, epochFile, e.encode()); err != nil {
 		return err
 	}
-	c := checkpoint{start: start, recovery: m.offset, base: m.base, pos: m.pos}
+	c := checkpoint{start: start, recovery: m.offset, base: m.base, pos: m.pos, compacted: compacted}
 	c.countEntries(views, txns)
 	if err := l.saveCheckpoint(c); err != nil {
 		return err

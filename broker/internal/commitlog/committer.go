@@ -51,6 +51,9 @@ type CommitterConfig struct {
 	// CleanEvery is the time between two looks for what retention and compaction may
 	// remove (log.retention.check.interval.ms); 0 = 30 s, negative = never.
 	CleanEvery time.Duration
+	// CompactMemory bounds the map of keys of a compaction
+	// (log.cleaner.dedupe.buffer.size); 0 = 64 MiB.
+	CompactMemory int64
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
 }
@@ -82,6 +85,8 @@ type Committer struct {
 	stop    chan struct{}
 	late    map[*Log]struct{} // logs with bytes to sync in the background
 	early   chan struct{}     // one of them has too many
+	dirty   map[*Log]struct{} // logs that may be worth a compaction
+	soon    chan struct{}     // there is one
 }
 
 // Stats counts what a committer did.
@@ -119,6 +124,9 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	if cfg.SyncBytes <= 0 {
 		cfg.SyncBytes = 128 << 20
 	}
+	if cfg.CompactMemory <= 0 {
+		cfg.CompactMemory = 64 << 20
+	}
 	if cfg.MarkBytes <= 0 {
 		cfg.MarkBytes = 32 << 20
 	}
@@ -131,7 +139,7 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	if cfg.JournalAfter <= 0 {
 		cfg.JournalAfter = 100
 	}
-	c := &Committer{cfg: cfg, logs: map[*Log]struct{}{}, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1)}
+	c := &Committer{cfg: cfg, logs: map[*Log]struct{}{}, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1), dirty: map[*Log]struct{}{}, soon: make(chan struct{}, 1)}
 	c.wake.L = &c.mu
 	if err := c.openJournal(); err != nil {
 		return nil, err

@@ -89,3 +89,12 @@ func (c Config) WithDefaults() Config {
 	}
 	return c
 }
+
+// segmentAge is the age at which the active segment ends: one that is to be compacted
+// by a deadline cannot stay open beyond it.
+func (c *Config) segmentAge() time.Duration {
+	if c.Compact && c.CompactionLagMax > 0 {
+		return min(c.SegmentAge, c.CompactionLagMax)
+	}
+	return c.SegmentAge
+}

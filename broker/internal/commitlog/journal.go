@@ -212,19 +212,32 @@ func (j *journal) commit(r *round) (ok bool, switched int, err error) {
 }
 
 // void makes the entries of a log worthless, durably. The log is synced and its io
-// lock is held, so that no round is writing it.
+// lock is held, so that no round is writing it; its own lock is not.
 func (j *journal) void(l *Log) error {
 	l.lives.Add(1) // a round that has written the log but not the journal syncs instead
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.open {
-		return nil
+	for tries := 0; ; tries++ {
+		j.mu.Lock()
+		if !j.open {
+			j.mu.Unlock()
+			return nil
+		}
+		before := j.cur
+		_, ok, err := j.write(appendEntryHead(beginRecord(nil), entryVoid, j.relative(l.opts.Dir), l.opts.ID), 0)
+		switched, other := j.cur != before, 1-j.cur
+		j.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case ok && !switched:
+			return nil
+		case !ok && tries > 0:
+			return errors.New("the commit journal has no room")
+		}
+		// Either the other file has just become full, or it was in the way.
+		if err := j.clean(other); err != nil || ok {
+			return err
+		}
 	}
-	_, ok, err := j.write(appendEntryHead(beginRecord(nil), entryVoid, j.relative(l.opts.Dir), l.opts.ID), 0)
-	if err == nil && !ok {
-		err = errors.New("no room in the journal")
-	}
-	return err
 }
 
 // clean syncs the logs with entries in a file, so that it can be written over.

@@ -89,6 +89,7 @@ func (c *Committer) unregister(l *Log) {
 	defer c.mu.Unlock()
 	delete(c.logs, l)
 	delete(c.late, l)
+	delete(c.dirty, l)
 }
 
 // fail stops every log: the journal, which speaks for all of them, failed.

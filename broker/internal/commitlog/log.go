@@ -43,7 +43,7 @@ type Options struct {
 // It has one lock, which its owner shares: methods whose comment says so want it
 // held. Files are changed by one goroutine at a time: the committer while it writes,
 // or whoever holds io (truncation, deletion, close). The order of locks is
-// upkeep, io, the log's lock.
+// compacting, upkeep, io, the log's lock.
 //
 // Invariants, with the lock held:
 //
@@ -57,8 +57,9 @@ type Log struct {
 	opts Options
 	cfg  Config
 
-	upkeep sync.Mutex // one checkpoint, retention or compaction at a time
-	io     sync.Mutex // whoever changes segment files
+	compacting sync.Mutex // one compaction at a time
+	upkeep     sync.Mutex // one checkpoint, change of start or swap at a time
+	io         sync.Mutex // whoever changes segment files
 
 	segs      []*segment
 	start     int64
@@ -71,6 +72,7 @@ type Log struct {
 	queued    bool // in the committer's queue
 	producers producers
 	epochs    epochs
+	compacted int64 // offset up to which the log is compacted
 	places    placeCache
 
 	saved     checkpoint   // what the checkpoint file says

@@ -80,6 +80,9 @@ type inventory struct {
 // segments that end below the log start.
 func (l *Log) takeInventory() (inventory, error) {
 	var inv inventory
+	if err := resolveSwaps(l.opts.FS, l.opts.Dir); err != nil {
+		return inv, err
+	}
 	entries, err := l.opts.FS.ReadDir(l.opts.Dir)
 	if err != nil {
 		return inv, err

@@ -55,7 +55,10 @@ func (l *Log) locate(offset int64) (v view, pos int64, known, ok bool, err error
 		if offset <= s.base {
 			pos, known = 0, true
 		}
-		return s.view(), pos, known && pos <= s.size, true, nil
+		if known && pos >= s.size {
+			continue // the rest of this segment was compacted away
+		}
+		return s.view(), pos, known, true, nil
 	}
 	return v, 0, false, false, nil
 }

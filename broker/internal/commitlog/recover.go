@@ -26,7 +26,7 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
-	l.saved = saved
+	l.saved, l.compacted = saved, saved.compacted
 	inv, err := l.takeInventory()
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (l *Log) recover() error {
 	if rebuilt {
 		l.opts.Logger.Warn("building derived files again", "dir", l.opts.Dir, "err", err)
 		l.closeSegments()
-		first := checkpoint{start: saved.start, recovery: inv.segments[0], base: inv.segments[0]}
+		first := checkpoint{start: saved.start, compacted: saved.compacted, recovery: inv.segments[0], base: inv.segments[0]}
 		err = l.recoverFrom(first, inv, saved.recovery, true)
 	}
 	if err == nil && (rebuilt || l.active().size-saved.pos > scanWorthSaving) {
@@ -412,6 +412,8 @@ func (ps *producers) replay(b []byte, info *record.Info) (t AbortedTxn, aborted 
 	case info.Control():
 		m, isMarker, err := record.ParseMarker(b)
 		if err != nil || !isMarker {
+			// Emptied by compaction, it still says which epoch the producer had reached.
+			ps.get(info.ProducerID, info.ProducerEpoch)
 			return t, false, err
 		}
 		t, ok := ps.applyMarker(info, m)

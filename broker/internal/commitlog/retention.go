@@ -1,6 +1,11 @@
 package commitlog
 
-import "time"
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
 
 // cleanLogs runs retention and compaction over all open logs, one at a time.
 func (c *Committer) cleanLogs(every time.Duration) {
@@ -8,17 +13,20 @@ func (c *Committer) cleanLogs(every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
+		var logs []*Log
 		select {
 		case <-c.stop:
 			return
+		case <-c.soon:
+			c.mu.Lock()
+			logs = slices.Collect(maps.Keys(c.dirty))
+			clear(c.dirty)
+			c.mu.Unlock()
 		case <-tick.C:
+			c.mu.Lock()
+			logs = slices.Collect(maps.Keys(c.logs))
+			c.mu.Unlock()
 		}
-		c.mu.Lock()
-		logs := make([]*Log, 0, len(c.logs))
-		for l := range c.logs {
-			logs = append(logs, l)
-		}
-		c.mu.Unlock()
 		for _, l := range logs {
 			select {
 			case <-c.stop:
@@ -41,10 +49,41 @@ func (l *Log) Clean() error {
 	if stopped != nil {
 		return nil //nolint:nilerr // a log that takes nothing has nothing to clean
 	}
+	var err error
 	if cfg.Delete {
-		return l.Retain()
+		err = l.Retain()
 	}
-	return nil
+	if cfg.Compact {
+		err = errors.Join(err, l.rollOverdue(cfg), l.Compact())
+	}
+	return err
+}
+
+// rollOverdue begins a new segment when the active one holds a record that should
+// have been compacted by now (max.compaction.lag.ms).
+func (l *Log) rollOverdue(cfg Config) error {
+	if cfg.CompactionLagMax <= 0 {
+		return nil
+	}
+	l.Lock()
+	s := l.active()
+	due := s.firstTimestamp >= 0 && l.opts.Now().UnixMilli()-s.firstTimestamp > cfg.CompactionLagMax.Milliseconds()
+	l.Unlock()
+	if !due {
+		return nil
+	}
+	return l.rollNow()
+}
+
+// cleanSoon has a log looked at before its turn: it has a new segment to compact.
+func (c *Committer) cleanSoon(l *Log) {
+	c.mu.Lock()
+	c.dirty[l] = struct{}{}
+	c.mu.Unlock()
+	select {
+	case c.soon <- struct{}{}:
+	default:
+	}
 }
 
 // Retain raises the log start above the segments that are too old or too much

@@ -13,6 +13,15 @@ func (l *Log) Truncate(offset int64) (int64, error) {
 	defer l.upkeep.Unlock()
 	l.io.Lock()
 	defer l.io.Unlock()
+	// The commit journal must not write again what is cut off here.
+	upTo, err := l.syncFiles()
+	l.synced(upTo, err)
+	if err == nil {
+		err = l.opts.Committer.void(l)
+	}
+	if err != nil {
+		return 0, err
+	}
 	l.Lock()
 	defer l.Unlock()
 	if l.stopped != nil {
@@ -59,7 +68,8 @@ func (l *Log) truncateFiles(offset int64) (int64, error) {
 		// A start must not take what goes away for damage. It will read everything
 		// again if it comes before the next checkpoint.
 		first := l.segs[0].base
-		c := checkpoint{start: l.saved.start, recovery: first, base: first}
+		c := checkpoint{start: l.saved.start, recovery: first, base: first, compacted: min(l.compacted, end)}
+		l.compacted = c.compacted
 		l.Unlock()
 		err := l.dropSnapshots(-1)
 		if err == nil {
@@ -83,9 +93,6 @@ func (l *Log) truncateFiles(offset int64) (int64, error) {
 		return 0, err
 	}
 	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
-		return 0, err
-	}
-	if err := l.opts.Committer.void(l); err != nil {
 		return 0, err
 	}
 	if err := s.cutTo(pos, end); err != nil {

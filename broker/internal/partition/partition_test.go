@@ -25,7 +25,10 @@ type env struct {
 	cfg   commitlog.Config
 	epoch int32
 	now   func() time.Time
-	c     *commitlog.Committer
+	// journal and compactMemory are the committer's; 0 = default.
+	journal, compactMemory int64
+	clean                  time.Duration // between background cleanings; 0 = none
+	c                      *commitlog.Committer
 	*Partition
 }
 
@@ -33,6 +36,12 @@ func newEnv(t testing.TB, edit func(*env)) *env {
 	e := &env{TB: t, fs: fsys.NewMem()}
 	if edit != nil {
 		edit(e)
+	}
+	if e.journal == 0 {
+		e.journal = -1
+	}
+	if e.clean == 0 {
+		e.clean = -1
 	}
 	e.open()
 	t.Cleanup(e.close)
@@ -42,7 +51,7 @@ func newEnv(t testing.TB, edit func(*env)) *env {
 func (e *env) open() {
 	e.Helper()
 	var err error
-	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, Logger: quiet})
+	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, JournalBytes: e.journal, JournalAfter: 3, CleanEvery: e.clean, CompactMemory: e.compactMemory, Logger: quiet})
 	if err != nil {
 		e.Fatal(err)
 	}

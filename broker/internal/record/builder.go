@@ -47,8 +47,17 @@ func (b *Builder) Add(r Record) { b.AddAt(b.count, r) }
 // AddAt appends a record at an offset delta above those before it (compaction
 // leaves gaps).
 func (b *Builder) AddAt(delta int32, r Record) {
+	base := b.base
 	if b.count == 0 {
-		b.base, b.max = r.Timestamp, r.Timestamp
+		base = r.Timestamp
+	}
+	b.add(base, delta, r)
+}
+
+// add appends a record whose timestamp is stored relative to base.
+func (b *Builder) add(base int64, delta int32, r Record) {
+	if b.count == 0 {
+		b.base, b.max = base, r.Timestamp
 	}
 	b.max = max(b.max, r.Timestamp)
 	b.count++
