@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
-	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/clusterlog"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
@@ -130,6 +130,9 @@ func (b *Broker) openCluster(dir string) error {
 	if b.cluster, err = cluster.Open(log, records); err != nil {
 		return err
 	}
+	if err := b.addUsers(); err != nil {
+		return err
+	}
 	img := b.cluster.Image()
 	if img.ClusterID == "" {
 		id := b.cfg.ClusterID
@@ -162,15 +165,20 @@ func (b *Broker) openServer() error {
 		AutoCreateTopics: !b.cfg.DisableAutoCreateTopics, DefaultPartitions: int32(b.cfg.DefaultPartitions),
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
+		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
-	}, b.cluster, b.topics, b.groups, b.txns, b.producers, auth.AllowAll{})
+	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
 	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID})
 	b.server = server.New(server.Config{
 		Handler:        handler,
 		Limits:         wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
 		MaxConnections: b.cfg.MaxConnections, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: 30 * time.Second,
+		Principal: b.principal(), LoginTimeout: 5 * time.Second,
 		Logger: b.cfg.Logger, Observe: b.metrics.Request,
 	})
+	if b.cfg.TLS != nil {
+		b.listener = tls.NewListener(b.listener, b.cfg.TLS)
+	}
 	b.metrics.Connections(b.server.Connections)
 	return nil
 }
@@ -184,7 +192,7 @@ func (b *Broker) staticConfigs() map[string]string {
 		"broker.id":                            strconv.Itoa(int(b.cfg.NodeID)),
 		"log.dirs":                             b.cfg.DataDir,
 		"log.dir":                              b.cfg.DataDir,
-		"listeners":                            "PLAINTEXT://" + b.listener.Addr().String(),
+		"listeners":                            b.protocol() + "://" + b.listener.Addr().String(),
 		"num.partitions":                       strconv.Itoa(b.cfg.DefaultPartitions),
 		"default.replication.factor":           "1",
 		"auto.create.topics.enable":            strconv.FormatBool(!b.cfg.DisableAutoCreateTopics),

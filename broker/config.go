@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
@@ -40,9 +42,24 @@ type Config struct {
 	Listen string
 	// Listener is used instead of Listen when it is set. The broker closes it.
 	Listener net.Listener
-	// AllowRemote allows a Listen address that other machines can reach. There is
-	// no authentication on it: whoever reaches it reads and writes everything.
+	// AllowRemote allows a Listen address that other machines can reach without TLS
+	// and authentication: whoever reaches it reads and writes everything, and
+	// whoever listens on the way sees it.
 	AllowRemote bool
+	// TLS, if it is set, encrypts the listener. With ClientAuth =
+	// RequireAndVerifyClientCert a client is who its certificate names:
+	// "User:CN=...,O=..."; GetCertificate may give a renewed certificate.
+	TLS *tls.Config
+	// SASL makes every client log in as one of the users, by SCRAM-SHA-256,
+	// SCRAM-SHA-512, or, over TLS or on loopback, PLAIN.
+	SASL bool
+	// Users are users with their passwords, made at the start if they are missing.
+	// Further ones are made, and passwords changed, by Kafka's own requests.
+	Users map[string]string
+	// SuperUsers may do everything, whatever the access rules say: "User:admin".
+	// Without any rule, every user who can log in may do everything; with the first
+	// one, others may do what a rule allows. So set a super user first.
+	SuperUsers []string
 	// Advertise is the host:port that clients are told to connect to; default: the
 	// address by which they came. Set it where they come through a proxy or NAT.
 	Advertise string
@@ -169,7 +186,8 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Listener == nil {
-		if err := checkListen(c.Listen, c.AllowRemote); err != nil {
+		private := c.TLS != nil && (c.SASL || c.TLS.ClientAuth == tls.RequireAndVerifyClientCert)
+		if err := checkListen(c.Listen, c.AllowRemote || private); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -184,6 +202,16 @@ func (c Config) Validate() error {
 	} {
 		if positive.value < 0 {
 			bad("%s is %d: it must be positive", positive.name, positive.value)
+		}
+	}
+	for user, password := range c.Users {
+		if user == "" || password == "" || strings.ContainsAny(user, ",=\x00") {
+			bad("Users: %q is no user name, or its password is empty", user)
+		}
+	}
+	for _, s := range c.SuperUsers {
+		if !strings.HasPrefix(s, "User:") {
+			bad("SuperUsers: %q is no principal; write User:%s", s, s)
 		}
 	}
 	if c.GroupMinSessionTimeout > c.GroupMaxSessionTimeout {
@@ -228,6 +256,6 @@ func checkListen(addr string, allowRemote bool) error {
 	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("listen address %q (--listen) can be reached from other machines, and the listener has no authentication: "+
-		"use 127.0.0.1, or allow it with --allow-remote (AllowRemote)", addr)
+	return fmt.Errorf("listen address %q (--listen) can be reached from other machines, and the listener has no TLS with authentication: "+
+		"use 127.0.0.1, set up both (--tls-cert, --tls-key and --sasl), or allow it without with --allow-remote (AllowRemote)", addr)
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,6 +45,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&cfg.DisableAutoCreateTopics, "no-auto-create", false, "refuse unknown topics instead of creating them")
 	flags.StringVar(&cfg.ClusterID, "cluster-id", "", "refuse a data directory of another cluster (default: whatever it is)")
 	flags.DurationVar(&cfg.GroupInitialRebalanceDelay, "group-initial-rebalance-delay", 3*time.Second, "how long an empty group waits for more members; negative: not at all")
+	flags.BoolVar(&cfg.SASL, "sasl", false, "make clients log in: SCRAM-SHA-256, SCRAM-SHA-512, and PLAIN over TLS or on loopback")
+	usersFile := flags.String("users-file", env("QUOKKA_BROKER_USERS_FILE", ""), "file of first users, a line name:password each")
+	superUsers := flags.String("super-users", env("QUOKKA_BROKER_SUPER_USERS", ""), "principals that may do everything, as User:admin, separated by blanks")
+	var files tlsFiles
+	flags.StringVar(&files.cert, "tls-cert", env("QUOKKA_BROKER_TLS_CERT", ""), "certificate file (PEM); read again when it changes")
+	flags.StringVar(&files.key, "tls-key", env("QUOKKA_BROKER_TLS_KEY", ""), "key file (PEM)")
+	flags.StringVar(&files.clientCA, "tls-client-ca", env("QUOKKA_BROKER_TLS_CLIENT_CA", ""), "CA file (PEM): clients must show a certificate of it")
 	metrics := flags.String("metrics", env("QUOKKA_BROKER_METRICS", ""), "address for /metrics and /healthz (default: none)")
 	verbose := flags.Bool("verbose", false, "log more")
 	if err := flags.Parse(args); err != nil {
@@ -51,6 +59,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; run broker -h for the flags", flags.Arg(0))
+	}
+	cfg.SuperUsers = strings.Fields(*superUsers)
+	var err error
+	if cfg.Users, err = readUsers(*usersFile); err != nil {
+		return err
+	}
+	if cfg.TLS, err = files.config(); err != nil {
+		return err
 	}
 	level := slog.LevelInfo
 	if *verbose {

@@ -35,6 +35,10 @@ type Config struct {
 	Logger            *slog.Logger
 	// DecodeBudget bounds the memory of requests being decoded.
 	DecodeBudget int64
+	// Mechanisms are the SASL mechanisms offered; none means that nobody logs in.
+	Mechanisms []string
+	// Authorization says whether access rules are in force.
+	Authorization bool
 	// StaticConfigs are the broker settings that DescribeConfigs reports.
 	StaticConfigs map[string]string
 	// Advertise returns the address that a client of this session is to use.
@@ -69,9 +73,14 @@ type Session struct {
 	ID         uint64
 	Local      net.Addr // the address the client connected to
 	Remote     net.Addr
-	Principal  string
+	Principal  string // empty until the client has proven who it is
 	ClientName string // software name and version, once ApiVersions told
 	ClientVer  string
+
+	login     auth.Login // the authentication in progress
+	mechanism string
+	rawSASL   bool
+	ending    bool
 }
 
 func (s *Session) host() string {
@@ -148,6 +157,9 @@ func Serves(key, version int16) bool {
 // the connection cannot go on.
 func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Reply, error) {
 	c := &call{Session: s, req: req, img: h.cluster.Image()}
+	if !s.Authenticated() && !mayAsk(req.Key) {
+		return nil, fmt.Errorf("request key %d before authentication", req.Key)
+	}
 	if req.Key == wire.KeyAPIVersions {
 		return h.apiVersions(c)
 	}

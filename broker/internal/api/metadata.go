@@ -26,6 +26,18 @@ func (h *Handler) metadata(ctx context.Context, c *call, kreq kmsg.Request) (kms
 	resp.ControllerID = h.cfg.NodeID
 	resp.ClusterID = kmsg.StringPtr(c.img.ClusterID)
 
+	defer func() {
+		if req.IncludeTopicAuthorizedOperations {
+			for i := range resp.Topics {
+				if t := &resp.Topics[i]; t.ErrorCode == errcode.None && t.Topic != nil {
+					t.AuthorizedOperations = h.operations(c, auth.Topic, *t.Topic)
+				}
+			}
+		}
+		if req.IncludeClusterAuthorizedOperations {
+			resp.AuthorizedOperations = h.operations(c, auth.Cluster, auth.ClusterName)
+		}
+	}()
 	all := req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0)
 	if all {
 		for _, name := range slices.Sorted(maps.Keys(c.img.Topics())) {

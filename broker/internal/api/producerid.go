@@ -14,6 +14,10 @@ func (h *Handler) initProducerID(ctx context.Context, c *call, kreq kmsg.Request
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
 	switch {
+	case req.TransactionalID == nil && !h.allowed(c, auth.IdempotentWrite, auth.Cluster, auth.ClusterName) &&
+		!h.authorizer.AllowedAny(c.Principal, c.host(), auth.Write, auth.Topic):
+		resp.ErrorCode = errcode.ClusterAuthorizationFailed
+		return resp, nil
 	case req.TransactionalID == nil:
 		id, err := h.producers.Take(ctx)
 		if err != nil {

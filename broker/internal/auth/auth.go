@@ -38,6 +38,8 @@ const Anonymous = "User:ANONYMOUS"
 // Authorizer says whether a principal, coming from a host, may do an operation.
 type Authorizer interface {
 	Allowed(principal, host string, op Operation, typ ResourceType, name string) bool
+	// AllowedAny says whether there may be a resource of the type that it may do it on.
+	AllowedAny(principal, host string, op Operation, typ ResourceType) bool
 }
 
 // AllowAll is the Authorizer of a broker without access control.
@@ -59,3 +61,6 @@ func OperationsOf(typ ResourceType) []Operation {
 		return []Operation{Write, Describe}
 	}
 }
+
+// AllowedAny is always true.
+func (AllowAll) AllowedAny(string, string, Operation, ResourceType) bool { return true }

@@ -160,6 +160,10 @@ var commands = map[string]func() Command{
 	"topic-configs":  func() Command { return &SetTopicConfigs{} },
 	"broker-configs": func() Command { return &SetBrokerConfigs{} },
 	"producer-ids":   func() Command { return &AllocateProducerIDs{} },
+	"set-credential": func() Command { return &SetCredential{} },
+	"del-credential": func() Command { return &DeleteCredential{} },
+	"add-acls":       func() Command { return &AddACLs{} },
+	"delete-acls":    func() Command { return &DeleteACLs{} },
 }
 
 type envelope struct {
@@ -205,6 +209,14 @@ func commandsOf(i *Image) []Command {
 	}
 	if len(i.BrokerConfigs) > 0 {
 		out = append(out, &SetBrokerConfigs{Configs: i.BrokerConfigs})
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Users)) {
+		for _, mechanism := range slices.Sorted(maps.Keys(i.Users[name])) {
+			out = append(out, &SetCredential{User: name, Mechanism: mechanism, Credential: i.Users[name][mechanism]})
+		}
+	}
+	if len(i.ACLs) > 0 {
+		out = append(out, &AddACLs{ACLs: i.ACLs})
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.topics)) {
 		t := i.topics[name]

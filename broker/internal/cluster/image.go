@@ -53,6 +53,10 @@ type Image struct {
 	NextProducerID int64
 	// BrokerConfigs are the dynamic settings of the broker.
 	BrokerConfigs map[string]string
+	// Users are those who may log in, by name.
+	Users map[string]User
+	// ACLs are the access rules.
+	ACLs []ACL
 
 	topics map[string]*Topic
 	ids    map[ID]*Topic
@@ -106,6 +110,7 @@ func (i *Image) Config(t *Topic, name string) string {
 func (i *Image) clone() *Image {
 	c := *i
 	c.topics, c.ids, c.BrokerConfigs = maps.Clone(i.topics), maps.Clone(i.ids), maps.Clone(i.BrokerConfigs)
+	c.Users = maps.Clone(i.Users)
 	return &c
 }
 
@@ -114,7 +119,7 @@ func (i *Image) put(t *Topic) {
 }
 
 func newImage() *Image {
-	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}}
+	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, Users: map[string]User{}}
 }
 
 // All ranges over the topics by id.

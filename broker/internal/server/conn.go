@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
-	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -51,7 +50,7 @@ type queued struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, progress: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(s.hard)
-	c.session = api.Session{ID: s.ids.Add(1), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: auth.Anonymous}
+	c.session = api.Session{ID: s.ids.Add(1), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: s.cfg.Principal}
 	return c
 }
 
@@ -81,15 +80,29 @@ func (c *conn) read() (err error) {
 			err = c.panicked(r)
 		}
 	}()
+	login := time.Now().Add(c.srv.cfg.LoginTimeout)
+	if err := c.handshake(login); err != nil {
+		return err
+	}
 	br := bufio.NewReaderSize(c.nc, 16<<10)
-	for !c.draining.Load() {
-		if err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout)); err != nil {
+	for !c.draining.Load() && !c.session.Ending() {
+		deadline := time.Now().Add(c.srv.cfg.IdleTimeout)
+		if !c.session.Authenticated() {
+			deadline = login
+		}
+		if err := c.nc.SetReadDeadline(deadline); err != nil {
 			return err
 		}
 		if c.draining.Load() { // its deadline may have been overwritten just now
 			return nil
 		}
-		frame, err := wire.ReadFrame(br, c.srv.cfg.Limits, true)
+		if c.session.RawSASL() {
+			if err := c.rawLogin(br); err != nil {
+				return err
+			}
+			continue
+		}
+		frame, err := wire.ReadFrame(br, c.srv.cfg.Limits, c.session.Authenticated())
 		if err != nil {
 			if errors.Is(err, wire.ErrFrameTooLarge) || errors.Is(err, wire.ErrMalformed) {
 				c.srv.cfg.Logger.Info("connection closed: what it sent is no Kafka request", "client", c.session.Remote, "err", err)

@@ -16,6 +16,7 @@ import (
 // Handler answers requests; see api.Handler.
 type Handler interface {
 	Handle(ctx context.Context, s *api.Session, req *wire.Request) (api.Reply, error)
+	HandleRaw(ctx context.Context, s *api.Session, message []byte) ([]byte, error)
 }
 
 // Config configures a Server.
@@ -23,6 +24,12 @@ type Config struct {
 	Handler        Handler
 	Limits         wire.Limits
 	MaxConnections int
+	// Principal is who a client is before it authenticates; empty where it has to.
+	// With TLS a verified client certificate names the client instead.
+	Principal string
+	// LoginTimeout bounds the TLS handshake, and the time until a client that has to
+	// authenticate has done so.
+	LoginTimeout time.Duration
 	// IdleTimeout ends a connection that sends no request for so long.
 	IdleTimeout time.Duration
 	// WriteTimeout ends a connection whose client takes no byte of an answer for so long.

@@ -20,6 +20,29 @@ type Limits struct {
 // first six bytes, before anything is allocated for the rest.
 var ErrFrameTooLarge = errors.New("frame too large")
 
+// ReadRaw reads a frame that has no header, of at most limit bytes.
+func ReadRaw(r *bufio.Reader, limit int) ([]byte, error) {
+	head, err := r.Peek(4)
+	if err != nil {
+		return nil, err
+	}
+	size := int64(int32(binary.BigEndian.Uint32(head)))
+	if size < 0 || size > int64(limit) {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrFrameTooLarge, size, limit)
+	}
+	if _, err := r.Discard(4); err != nil {
+		return nil, err
+	}
+	frame := make([]byte, size)
+	_, err = io.ReadFull(r, frame)
+	return frame, err
+}
+
+// AppendRaw appends a frame that has no header.
+func AppendRaw(dst, b []byte) []byte {
+	return append(appendInt32(dst, int32(len(b))), b...)
+}
+
 // minFrame is key, version and correlation id.
 const minFrame = 8
 
