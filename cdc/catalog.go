@@ -86,8 +86,8 @@ func (c *catalog) publication(ctx context.Context, name string) ([]published, er
 	})
 }
 
-// attribute is a column as the catalog has it.
-type attribute struct {
+// tableColumn is a column as the catalog has it.
+type tableColumn struct {
 	name      string
 	typ       uint32
 	mod       int32
@@ -98,7 +98,7 @@ type attribute struct {
 	primary, identity bool
 }
 
-func (c *catalog) attributes(ctx context.Context, relation uint32) ([]attribute, error) {
+func (c *catalog) attributes(ctx context.Context, relation uint32) ([]tableColumn, error) {
 	rows, err := c.conn.Query(ctx, `SELECT a.attname::text, a.atttypid, a.atttypmod, a.attndims::int, a.attgenerated <> '',
 			coalesce(a.attnum = ANY ((p.indkey::int2[])[0:p.indnkeyatts - 1]), false),
 			coalesce(a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]), false)
@@ -109,8 +109,8 @@ func (c *catalog) attributes(ctx context.Context, relation uint32) ([]attribute,
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (attribute, error) {
-		var a attribute
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (tableColumn, error) {
+		var a tableColumn
 		err := row.Scan(&a.name, &a.typ, &a.mod, &a.dims, &a.generated, &a.primary, &a.identity)
 		return a, err
 	})
@@ -202,7 +202,7 @@ func (c *catalog) columns(ctx context.Context, r *pgoutput.Relation) ([]rowavro.
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]attribute{}
+	byName := map[string]tableColumn{}
 	for _, a := range now {
 		byName[a.name] = a
 	}

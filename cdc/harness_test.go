@@ -54,6 +54,8 @@ type bed struct {
 	kafka    *kgo.Client
 	registry *memoryRegistry
 	source   Source
+	// value decodes what was written under the registry in use.
+	value func([]byte) any
 }
 
 func newBed(t testing.TB, setup ...string) *bed {
@@ -61,10 +63,21 @@ func newBed(t testing.TB, setup ...string) *bed {
 	return newBedOn(t, pgserver.NewDatabase(t), setup...)
 }
 
-// newBedOn is newBed in a given database.
+// newBedOn is newBed in a given database, newBedWith with a given broker.
 func newBedOn(t testing.TB, databaseURL string, setup ...string) *bed {
 	t.Helper()
-	b := &bed{t: t, url: databaseURL, brokers: brokertest.Brokers(t), registry: newMemoryRegistry()}
+	return makeBed(t, databaseURL, brokertest.Brokers(t), setup...)
+}
+
+func newBedWith(t testing.TB, brokers []string, setup ...string) *bed {
+	t.Helper()
+	return makeBed(t, pgserver.NewDatabase(t), brokers, setup...)
+}
+
+func makeBed(t testing.TB, databaseURL string, brokers []string, setup ...string) *bed {
+	t.Helper()
+	b := &bed{t: t, url: databaseURL, brokers: brokers, registry: newMemoryRegistry()}
+	b.value = func(v []byte) any { return b.registry.decode(t, v) }
 	u, err := url.Parse(b.url)
 	if err != nil {
 		t.Fatal(err)
@@ -287,12 +300,12 @@ func (b *bed) decode(r *kgo.Record) record {
 	out.lsn, _ = strconv.ParseUint(out.headers[HeaderCommitLSN], 10, 64)
 	out.ord, _ = strconv.ParseUint(out.headers[HeaderOrdinal], 10, 64)
 	if len(r.Key) > 0 {
-		out.key = b.registry.decode(b.t, r.Key)
+		out.key = b.value(r.Key)
 	}
 	if r.Value == nil {
 		return out
 	}
-	e, err := debezium.DecodeEnvelope(b.registry.decode(b.t, r.Value))
+	e, err := debezium.DecodeEnvelope(b.value(r.Value))
 	if err != nil {
 		b.t.Fatal(err)
 	}

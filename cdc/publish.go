@@ -44,10 +44,12 @@ type publisher struct {
 
 	// Of the current transaction.
 	in       *inflight
+	promised promised
 	tx       *txbuf.Tx
 	position []byte // its end, decimal
 	ordinal  uint64
 	trace    traceContext
+	spans    spans
 	last     pgoutput.LSN // the commit before it
 }
 
@@ -77,6 +79,7 @@ func (p *publisher) transaction(ctx context.Context, tx *txbuf.Tx, in *inflight)
 	}
 	p.fault("transaction.sent")
 	p.last = tx.CommitLSN
+	in.complete = p.spans.end()
 	in.done()
 	return nil
 }
@@ -113,6 +116,7 @@ func (p *publisher) message(ctx context.Context, pos pgoutput.LSN, data []byte) 
 	case *pgoutput.Message:
 		if t, ok := parseTrace(m.Content); ok {
 			p.trace = traceContext{parent: p.emit.keep(t.parent), state: p.emit.keep(t.state)}
+			p.spans.follow(t)
 		}
 	case *pgoutput.Truncate:
 		return p.truncate(ctx, m, pos)
@@ -281,9 +285,27 @@ func (p *publisher) send(t *table, key, value []byte, headers []kgo.RecordHeader
 }
 
 func (p *publisher) dispatch(t *table, r *kgo.Record, at time.Time) {
-	in := p.in
-	in.add()
-	p.emit.send(r, at, func(_ *kgo.Record, err error) {
+	p.in.add()
+	if p.spans.traced {
+		p.spans.sent(t.topic, string(p.position))
+	}
+	if p.promised.in != p.in || p.promised.table != t {
+		p.promised = promised{p.in, t, p.promise(p.in, t)}
+	}
+	p.emit.send(r, at, p.promised.promise)
+}
+
+// promised keeps the promise of a transaction's records in a table: one for
+// many.
+type promised struct {
+	in      *inflight
+	table   *table
+	promise func(*kgo.Record, error)
+}
+
+// promise returns what is called with the broker's answer to a record.
+func (p *publisher) promise(in *inflight, t *table) func(*kgo.Record, error) {
+	return func(_ *kgo.Record, err error) {
 		switch {
 		case err == nil:
 			in.ack()
@@ -295,7 +317,7 @@ func (p *publisher) dispatch(t *table, r *kgo.Record, at time.Time) {
 		default:
 			p.fail(fmt.Errorf("write to topic %s: %w", t.topic, err))
 		}
-	})
+	}
 }
 
 // aboutRecord tells the broker's refusals of a record, which it would refuse

@@ -33,10 +33,9 @@ func TestSchemaChanges(t *testing.T) {
 	if err := r.Ready(); err != nil {
 		t.Fatal(err)
 	}
-	read := b.serde(registryURL)
 	var got []string
-	for _, r := range readTopic(t, b.brokers, b.topic("items")) {
-		e := read(r)
+	for _, r := range b.records("items") {
+		e := r.envelope
 		var fields []string
 		for name := range e.After {
 			fields = append(fields, name)

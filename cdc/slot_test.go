@@ -28,10 +28,15 @@ func (r *running) failed() error {
 	return r.stop()
 }
 
+// store is where the relay keeps its progress.
+func (b *bed) store() *stateStore {
+	return &stateStore{client: b.kafka, opts: []kgo.Opt{kgo.SeedBrokers(b.brokers...)}, topic: b.source.TopicPrefix + ".state", key: b.database + "/" + b.source.Slot}
+}
+
 // progress rewrites the stored progress.
 func (b *bed) progress(change func(*state)) {
 	b.t.Helper()
-	store := &stateStore{client: b.kafka, opts: []kgo.Opt{kgo.SeedBrokers(b.brokers...)}, topic: b.source.TopicPrefix + ".state", key: b.database + "/" + b.source.Slot}
+	store := b.store()
 	st, err := store.load(b.t.Context())
 	if err != nil {
 		b.t.Fatal(err)

@@ -181,6 +181,7 @@ func (s *streaming) publish(fail func(error)) func() error {
 	p := &publisher{
 		tables: s.tables, emit: emitter{ctx: s.linger, client: s.client},
 		fault: s.cfg.Fault, joined: s.joined, fail: fail, relations: map[uint32]*table{},
+		spans: spans{tracer: s.cfg.Tracer.Tracer(scopeName)},
 	}
 	return func() error {
 		defer func() {

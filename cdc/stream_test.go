@@ -2,10 +2,13 @@ package cdc
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/quokka-stream/quokka/schemas/debezium"
 )
@@ -329,5 +332,35 @@ func TestTruncate(t *testing.T) {
 		if len(rows) != 1 {
 			t.Errorf("%s: %v", name, rows)
 		}
+	}
+}
+
+// TestSpans: a sampled transaction's sending is a span linked to its writer, one
+// for each topic; others leave none.
+func TestSpans(t *testing.T) {
+	b := newBed(t, "CREATE TABLE items (id int PRIMARY KEY)", "CREATE TABLE others (id int PRIMARY KEY)")
+	recorder := tracetest.NewSpanRecorder()
+	r := b.start(func(c *Config) { c.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)) })
+	r.is(Streaming)
+	traced := func(id int, parent string) string {
+		return fmt.Sprintf("BEGIN; SELECT pg_logical_emit_message(true, 'quokka.trace', '%s'); INSERT INTO items VALUES (%d); INSERT INTO others VALUES (%d), (%d); COMMIT", parent, id, id, id+1)
+	}
+	b.exec(traced(1, tracedParent), traced(3, strings.TrimSuffix(tracedParent, "01")+"00"), "INSERT INTO items VALUES (10)")
+	b.caughtUp()
+	var got []string
+	for _, s := range recorder.Ended() {
+		link := s.Links()[0].SpanContext
+		if s.Parent().IsValid() || len(s.Links()) != 1 || "00-"+link.TraceID().String()+"-"+link.SpanID().String()+"-01" != tracedParent {
+			t.Errorf("span %s: parent %v, links %v", s.Name(), s.Parent(), s.Links())
+		}
+		for _, a := range s.Attributes() {
+			if a.Key == attrCount {
+				got = append(got, strings.TrimPrefix(s.Name(), "send "+b.source.TopicPrefix)+" "+a.Value.String())
+			}
+		}
+	}
+	slices.Sort(got)
+	if want := ".public.items 1, .public.others 2"; strings.Join(got, ", ") != want {
+		t.Errorf("got %v, want %s", got, want)
 	}
 }

@@ -37,6 +37,9 @@ type inflight struct {
 	pending atomic.Int64
 	records atomic.Int64
 	stuck   bool // under t.mu
+	// complete, if not nil, is called once everything is acknowledged. It is set
+	// before done.
+	complete func()
 }
 
 func newTracker(pos pgoutput.LSN) *tracker { return &tracker{pos: pos} }
@@ -80,9 +83,13 @@ func (f *inflight) add() {
 
 // ack counts a record as acknowledged, done the transaction as sent.
 func (f *inflight) ack() {
-	if f.pending.Add(-1) == 0 {
-		f.t.settle()
+	if f.pending.Add(-1) != 0 {
+		return
 	}
+	if f.complete != nil {
+		f.complete()
+	}
+	f.t.settle()
 }
 
 func (f *inflight) done() { f.ack() }

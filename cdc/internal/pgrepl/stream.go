@@ -52,7 +52,7 @@ func (c *Conn) Start(ctx context.Context, o Options) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stream{conn: hijacked.Conn, in: bufio.NewReaderSize(hijacked.Conn, readBuffer)}
+	s := &Stream{conn: hijacked.Conn, in: bufio.NewReaderSize(&coalescer{conn: hijacked.Conn}, readBuffer)}
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	streaming := "on"
