@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,12 +101,16 @@ func CreateTopics(t testing.TB, client *kgo.Client, partitions int32, topics ...
 	}
 }
 
-// Committed returns the sum of a group's committed offsets on a topic.
+// Committed returns the sum of a group's committed offsets on a topic; -1 if the
+// broker was just restarted and the client has not noticed yet.
 func Committed(t testing.TB, client *kgo.Client, group, topic string) int64 {
 	t.Helper()
 	offsets, err := kadm.NewClient(client).FetchOffsets(t.Context(), group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound):
 		return 0
+	case errors.Is(err, io.EOF):
+		return -1
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,13 @@ type bench struct {
 
 func setup(t *testing.T, partitions int32) *bench {
 	t.Helper()
-	b := &bench{t: t, brokers: brokertest.Brokers(t), topic: kittest.Unique("consume"), group: kittest.Unique("g")}
+	return setupAt(t, brokertest.Brokers(t), partitions)
+}
+
+// setupAt is setup on the brokers given.
+func setupAt(t *testing.T, brokers []string, partitions int32) *bench {
+	t.Helper()
+	b := &bench{t: t, brokers: brokers, topic: kittest.Unique("consume"), group: kittest.Unique("g")}
 	b.client = kittest.Client(t, b.brokers)
 	kittest.CreateTopics(t, b.client, partitions, b.topic, b.topic+"."+b.group+".dlq")
 	b.pool = kittest.Pool(t)

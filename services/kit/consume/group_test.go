@@ -3,13 +3,16 @@ package consume_test
 import (
 	"context"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/quokka-stream/quokka/broker/brokertest"
 	"github.com/quokka-stream/quokka/services/internal/kittest"
 	"github.com/quokka-stream/quokka/services/kit/consume"
 )
@@ -117,5 +120,40 @@ func TestBackpressure(t *testing.T) {
 	b.wantInOrder(keys(50), 20)
 	if most.Load() != 5 {
 		t.Errorf("%d handlers at once, want 5", most.Load())
+	}
+}
+
+// The broker goes away and comes back: nothing is lost or done twice, and the
+// member finds its group again.
+func TestBrokerRestart(t *testing.T) {
+	broker := brokertest.Start(t)
+	b := setupAt(t, []string{broker.Addr()}, 3)
+	ks := keys(9)
+	c := b.consumer(nil)
+	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
+		if _, err := tx.Exec(ctx, `select pg_sleep(0.002)`); err != nil {
+			return err
+		}
+		return b.effect(ctx, tx, m)
+	})
+	stop := b.start(c)
+	for round := range 3 {
+		var records []*kgo.Record
+		for i := range 20 {
+			for _, key := range ks {
+				records = append(records, &kgo.Record{Topic: b.topic, Key: []byte(key), Value: []byte(strconv.Itoa(20*round + i))})
+			}
+		}
+		b.send(records...)
+		kittest.Eventually(t, "some of the round", func() bool { return b.count(`select count(*) from effects`) > 180*round+20 })
+		broker.Restart()
+	}
+	b.committed(540)
+	b.wantInOrder(ks, 60)
+	if d := b.dead(); len(d) != 0 {
+		t.Errorf("%d dead letters", len(d))
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Run = %v", err)
 	}
 }
