@@ -20,6 +20,9 @@ var (
 // Close writes and syncs what is staged, saves all derived state so that the next
 // start reads nothing again, and closes the files. No append may come any more.
 func (l *Log) Close() error {
+	l.closing.Store(true)
+	l.compacting.Lock()
+	defer l.compacting.Unlock()
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.Lock()
@@ -67,6 +70,9 @@ func (l *Log) Delete() error {
 	l.stop(errDeleted)
 	l.stopped = errDeleted
 	l.Unlock()
+	l.closing.Store(true)
+	l.compacting.Lock()
+	defer l.compacting.Unlock()
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.io.Lock()

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"errors"
 	"math"
 
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -49,6 +50,17 @@ func (l *Log) Compact() error {
 		return nil
 	}
 	defer releaseAll(p.views)
+	err := l.runCompaction(p)
+	if errors.Is(err, errClosing) {
+		return nil
+	}
+	return err
+}
+
+// errClosing ends a compaction whose log is being closed.
+var errClosing = errors.New("the log is being closed")
+
+func (l *Log) runCompaction(p *compactPlan) error {
 	m, end, err := l.mapKeys(p)
 	if err != nil || end <= p.dirty {
 		return err
@@ -141,6 +153,9 @@ func (l *Log) mapKeys(p *compactPlan) (*offsetMap, int64, error) {
 		sc := scan{f: v.seg.file, size: v.size}
 		for {
 			b, info, ok, err := sc.next()
+			if err == nil && l.closing.Load() {
+				err = errClosing
+			}
 			if err != nil {
 				return nil, 0, err
 			}
@@ -177,6 +192,10 @@ func (l *Log) saveCompacted(end int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.Lock()
+	if l.stopped != nil {
+		l.Unlock()
+		return nil //nolint:nilerr // whoever stopped it knows why
+	}
 	l.compacted = end
 	c := l.saved
 	l.Unlock()

@@ -81,6 +81,7 @@ type Log struct {
 	unsynced  int64        // bytes written and not synced
 	lives     atomic.Int64 // rises when journal entries of this log become worthless
 	clean     bool         // closed with everything synced
+	closing   atomic.Bool  // a compaction under way is to give up
 	stopped   error        // *record.Error once the log takes no more
 	changed   sync.Cond    // written, durable or stopped has changed
 }

@@ -49,7 +49,6 @@ type segment struct {
 	base int64
 	file fsys.File
 	refs atomic.Int32 // one for being in the log, one for each reader
-	gone atomic.Bool  // files are to be removed with the last reference
 
 	size            int64
 	synced          int64 // bytes that a sync has covered
@@ -93,21 +92,19 @@ func createSegment(fs fsys.FS, dir string, base int64) (*segment, error) {
 // acquire takes a reference, for a reader that holds the log's lock.
 func (s *segment) acquire() { s.refs.Add(1) }
 
-// release gives a reference back; the last one closes the file, and removes the
-// segment's files if they are gone from the log.
+// release gives a reference back; the last one closes the file.
 func (s *segment) release() {
-	if s.refs.Add(-1) > 0 {
-		return
-	}
-	_ = s.file.Close()
-	if s.gone.Load() {
-		s.removeFiles()
+	if s.refs.Add(-1) == 0 {
+		_ = s.file.Close()
 	}
 }
 
-// removeFiles deletes the files; the log itself goes last, so that a crash in
-// between leaves a segment that can be opened or nothing.
-func (s *segment) removeFiles() {
+// remove deletes the files of a segment that is no longer in the log, and gives the
+// log's reference back. The names go at once, as a new segment may want them; readers
+// keep what they have open. The log file goes last, so that a crash in between leaves
+// a segment that can be opened or nothing.
+func (s *segment) remove() {
+	defer s.release()
 	for _, suffix := range []string{txnIndexSuffix, timeIndexSuffix, indexSuffix, logSuffix} {
 		_ = s.fs.Remove(fileName(s.dir, s.base, suffix))
 	}

@@ -44,7 +44,7 @@ func (l *Log) dropBelowStart() {
 	l.io.Lock()
 	l.Lock()
 	n := 0
-	for n+1 < len(l.segs) && l.segs[n+1].base <= min(l.start, l.saved.base) {
+	for l.stopped == nil && n+1 < len(l.segs) && l.segs[n+1].base <= min(l.start, l.saved.base) {
 		n++
 	}
 	gone := l.segs[:n:n]
@@ -52,7 +52,6 @@ func (l *Log) dropBelowStart() {
 	l.Unlock()
 	l.io.Unlock()
 	for _, s := range gone {
-		s.gone.Store(true)
-		s.release()
+		s.remove()
 	}
 }

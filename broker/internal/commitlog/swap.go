@@ -51,10 +51,15 @@ func (l *Log) cleanGroup(c *cleaner, views []view) (ok bool, err error) {
 	if s.file, err = l.opts.FS.Create(name); err != nil {
 		return false, err
 	}
+	swapping := false
 	defer func() {
-		if !ok {
+		if !ok && swapping && err != nil {
+			_ = s.file.Close() // a start resolves what the files are
+		} else if !ok {
 			_ = s.file.Close()
-			_ = l.opts.FS.Remove(name)
+			for _, suffix := range append([]string{logSuffix}, derivedSuffixes...) {
+				_ = l.opts.FS.Remove(fileName(l.opts.Dir, base, suffix) + cleanedSuffix)
+			}
 		}
 	}()
 	if err := l.writeCleaned(c, views, s); err != nil {
@@ -74,6 +79,7 @@ func (l *Log) cleanGroup(c *cleaner, views []view) (ok bool, err error) {
 	s.synced, s.sealed = s.size, true
 	s.offsets.inFile, s.times.inFile = true, true
 	s.offsets.mem, s.times.mem = nil, nil
+	swapping = true
 	return l.swap(s, views, next)
 }
 
@@ -107,6 +113,9 @@ func (l *Log) writeCleaned(c *cleaner, views []view, s *segment) error {
 		sc := scan{f: v.seg.file, size: v.size}
 		for {
 			b, info, ok, err := sc.next()
+			if err == nil && l.closing.Load() {
+				err = errClosing
+			}
 			if err != nil {
 				return err
 			}

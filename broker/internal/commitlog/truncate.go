@@ -81,8 +81,7 @@ func (l *Log) truncateFiles(offset int64) (int64, error) {
 		}
 	}
 	for _, s := range l.segs[i+1:] {
-		s.gone.Store(true)
-		s.release()
+		s.remove()
 	}
 	l.segs = l.segs[: i+1 : i+1]
 	s := l.segs[i]
