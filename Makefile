@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench kafka-up kafka-down compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -64,6 +64,12 @@ tidy: ## go mod tidy in every module
 
 bench: ## benchmarks, each beside its peer or limit
 	@$(GO) test -run '^$$' -bench . -benchtime 2s work
+
+kafka-up: ## start Apache Kafka from its jars (KAFKA_NODES=1 or 3); the last line is its address
+	@$(GO) run ./deploy/kafka/run up
+
+kafka-down: ## end it; its data stays in .quokka/kafka
+	@$(GO) run ./deploy/kafka/run down
 
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
 	@$(GO) test -count=1 ./deploy/compose
