@@ -168,7 +168,7 @@ func (r *Running) Try(method, path string, body any, headers ...string) (Answer,
 		}
 		reader = bytes.NewReader(encoded)
 	}
-	req, err := http.NewRequest(method, r.URL+path, reader)
+	req, err := http.NewRequestWithContext(context.Background(), method, r.URL+path, reader)
 	if err != nil {
 		return Answer{}, err
 	}

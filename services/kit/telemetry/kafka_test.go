@@ -134,7 +134,11 @@ func TestShipper(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	got := kittest.ReadAll(t, brokers, topic)
+	var got []*kgo.Record
+	kittest.Eventually(t, "the line", func() bool { // the leader has it, consumers soon
+		got = kittest.ReadAll(t, brokers, topic)
+		return len(got) > 0
+	})
 	if len(got) != 1 || got[0].Key != nil {
 		t.Fatalf("%d lines shipped, want 1 without key", len(got))
 	}
