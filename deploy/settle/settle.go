@@ -22,7 +22,9 @@ type Config struct {
 	// Stall is how long nothing may change before the verdict is final; zero
 	// means ten seconds.
 	Stall time.Duration
-	// Every is the time between two readings; zero means 50 ms.
+	// Every is the least time between two readings; zero means 50 ms. It is no
+	// less than a reading takes, so that looking does not keep the platform from
+	// its work.
 	Every time.Duration
 	// Seen, if set, is shown each reading.
 	Seen func(checker.Facts, checker.Verdict)
@@ -37,6 +39,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 	setDefault(&cfg.Every, 50*time.Millisecond)
 	deadline, moved, last := time.Now().Add(cfg.Wait), time.Now(), ""
 	for {
+		begin := time.Now()
 		facts, err := cfg.Facts(ctx)
 		if ctx.Err() != nil {
 			return facts, checker.Verdict{}, context.Cause(ctx)
@@ -65,7 +68,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 		select {
 		case <-ctx.Done():
 			return facts, verdict, context.Cause(ctx)
-		case <-time.After(cfg.Every):
+		case <-time.After(max(cfg.Every, time.Since(begin))):
 		}
 	}
 }

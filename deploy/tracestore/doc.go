@@ -8,5 +8,6 @@
 // Store, by a test or a command, is checked the same way against a Jaeger.
 //
 // The oldest trace goes when a new one needs its place; a trace that grows
-// without end loses its last spans and says so.
+// without end loses its last spans and says so. A trace of an order takes about
+// ten kilobytes.
 package tracestore

@@ -58,18 +58,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	_, _ = w.Write(append(body, '\n')) // a reader that has gone is no failure here
 }
 
-// services returns the names of the services that sent spans, sorted.
-func (s *Store) services() []string {
-	seen := map[string]bool{}
-	s.newest(func(t Trace) bool {
-		for _, span := range t.Spans {
-			seen[span.Service] = true
-		}
-		return true
-	})
-	return sorted(seen)
-}
-
+// sorted returns the names in a set.
 func sorted(set map[string]bool) []string {
 	out := make([]string, 0, len(set))
 	for name := range set {
@@ -207,8 +196,6 @@ func (s *Store) find(q query) []Trace {
 	var out []Trace
 	s.newest(func(t Trace) bool {
 		if q.matches(t) {
-			t.Spans = slices.Clone(t.Spans)
-			slices.SortStableFunc(t.Spans, func(a, b Span) int { return a.Start.Compare(b.Start) })
 			out = append(out, t)
 		}
 		return len(out) < q.limit

@@ -6,7 +6,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -30,21 +29,6 @@ type Span struct {
 	Links         []sdktrace.Link
 	Status        sdktrace.Status
 	resource      []attribute.KeyValue
-}
-
-func fromSDK(s sdktrace.ReadOnlySpan) Span {
-	out := Span{
-		TraceID: s.SpanContext().TraceID(), ID: s.SpanContext().SpanID(), Parent: s.Parent().SpanID(),
-		Name: s.Name(), Kind: s.SpanKind(), Start: s.StartTime(), End: s.EndTime(),
-		Scope: s.InstrumentationScope().Name, Attributes: s.Attributes(), Events: s.Events(), Links: s.Links(), Status: s.Status(),
-	}
-	if r := s.Resource(); r != nil {
-		out.resource = r.Attributes()
-		if name, ok := r.Set().Value(semconv.ServiceNameKey); ok {
-			out.Service = name.AsString()
-		}
-	}
-	return out
 }
 
 // Duration is how long the span ran.

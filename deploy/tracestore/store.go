@@ -24,6 +24,7 @@ type Store struct {
 	cfg Config
 
 	mu     sync.RWMutex
+	words  *dictionary
 	traces map[trace.TraceID]*entry
 	ring   []*entry // by arrival of the first span; oldest at next once full
 	next   int
@@ -31,11 +32,11 @@ type Store struct {
 
 var _ sdktrace.SpanExporter = (*Store)(nil)
 
-// entry is one trace in the ring. Its spans are only ever appended to, so that
-// a reader may keep the slice it was given.
+// entry is one trace in the ring.
 type entry struct {
 	id      trace.TraceID
-	spans   []Span
+	spans   []byte // encoded, one after the other
+	count   int
 	dropped int
 }
 
@@ -47,18 +48,14 @@ func New(cfg Config) *Store {
 	if cfg.MaxSpansPerTrace <= 0 {
 		cfg.MaxSpansPerTrace = 2_000
 	}
-	return &Store{cfg: cfg, traces: map[trace.TraceID]*entry{}}
+	return &Store{cfg: cfg, words: newDictionary(), traces: map[trace.TraceID]*entry{}}
 }
 
 // ExportSpans takes ended spans.
 func (s *Store) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
-	converted := make([]Span, len(spans))
-	for i, span := range spans {
-		converted[i] = fromSDK(span)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, span := range converted {
+	for _, span := range spans {
 		s.add(span)
 	}
 	return nil
@@ -68,11 +65,12 @@ func (s *Store) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) er
 func (s *Store) Shutdown(context.Context) error { return nil }
 
 // add files one span; s.mu is held.
-func (s *Store) add(span Span) {
-	e, known := s.traces[span.TraceID]
+func (s *Store) add(span sdktrace.ReadOnlySpan) {
+	id := span.SpanContext().TraceID()
+	e, known := s.traces[id]
 	if !known {
-		e = &entry{id: span.TraceID}
-		s.traces[span.TraceID] = e
+		e = &entry{id: id}
+		s.traces[id] = e
 		if len(s.ring) < s.cfg.MaxTraces {
 			s.ring = append(s.ring, e)
 		} else {
@@ -81,25 +79,35 @@ func (s *Store) add(span Span) {
 			s.next = (s.next + 1) % len(s.ring)
 		}
 	}
-	if len(e.spans) >= s.cfg.MaxSpansPerTrace {
+	if e.count >= s.cfg.MaxSpansPerTrace {
 		e.dropped++
 		return
 	}
-	e.spans = append(e.spans, span)
+	e.spans = s.words.appendSpan(e.spans, span)
+	e.count++
+}
+
+// decode returns a trace with its spans by start time; s.mu is held.
+func (s *Store) decode(e *entry) Trace {
+	t := Trace{ID: e.id, Dropped: e.dropped, Spans: make([]Span, e.count)}
+	r := decoder{s.words, e.spans}
+	for i := range t.Spans {
+		t.Spans[i] = r.span(e.id)
+	}
+	slices.SortStableFunc(t.Spans, func(a, b Span) int { return a.Start.Compare(b.Start) })
+	return t
 }
 
 // Trace returns one trace with its spans by start time; ok is false when the
 // store does not have it.
 func (s *Store) Trace(id trace.TraceID) (t Trace, ok bool) {
 	s.mu.RLock()
+	defer s.mu.RUnlock()
 	e, ok := s.traces[id]
-	if ok {
-		t = Trace{ID: id, Spans: e.spans, Dropped: e.dropped}
+	if !ok {
+		return Trace{}, false
 	}
-	s.mu.RUnlock()
-	t.Spans = slices.Clone(t.Spans)
-	slices.SortStableFunc(t.Spans, func(a, b Span) int { return a.Start.Compare(b.Start) })
-	return t, ok
+	return s.decode(e), true
 }
 
 // Len is the number of traces kept.
@@ -110,19 +118,32 @@ func (s *Store) Len() int {
 }
 
 // newest calls yield for the traces from the newest to the oldest until it
-// returns false. The traces are unsorted views; clone before sorting.
+// returns false. Exporters wait no longer than one trace takes.
 func (s *Store) newest(yield func(Trace) bool) {
 	s.mu.RLock()
-	views := make([]Trace, 0, len(s.ring))
+	entries := make([]*entry, 0, len(s.ring))
 	for i := range s.ring {
 		// The newest is the one before the oldest.
-		e := s.ring[(s.next+2*len(s.ring)-1-i)%len(s.ring)]
-		views = append(views, Trace{ID: e.id, Spans: e.spans, Dropped: e.dropped})
+		entries = append(entries, s.ring[(s.next+2*len(s.ring)-1-i)%len(s.ring)])
 	}
 	s.mu.RUnlock()
-	for _, t := range views {
+	for _, e := range entries {
+		s.mu.RLock()
+		t := s.decode(e)
+		s.mu.RUnlock()
 		if !yield(t) {
 			return
 		}
 	}
+}
+
+// services returns the names of the services that sent spans, sorted.
+func (s *Store) services() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	seen := map[string]bool{}
+	for _, r := range s.words.byNumber {
+		seen[r.service] = true
+	}
+	return sorted(seen)
 }
