@@ -161,7 +161,7 @@ func (b *Broker) openServer() error {
 		b.listener = ln
 	}
 	handler := api.New(api.Config{
-		NodeID: b.cfg.NodeID, Rack: b.cfg.Rack,
+		NodeID: b.cfg.NodeID, Rack: b.cfg.Rack, DataDir: b.cfg.DataDir,
 		AutoCreateTopics: !b.cfg.DisableAutoCreateTopics, DefaultPartitions: int32(b.cfg.DefaultPartitions),
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,

@@ -25,6 +25,7 @@ import (
 // Config is what handlers need to know of the broker's settings.
 type Config struct {
 	NodeID            int32
+	DataDir           string
 	Rack              string
 	AutoCreateTopics  bool
 	DefaultPartitions int32

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -63,16 +65,24 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 // of requests, make clients use transactions of version 2. Up to version 3 of the
 // response a feature whose least version is 0 must be left out of those supported.
 func features(resp *kmsg.ApiVersionsResponse) {
-	add := func(name string, min, max, level int16) {
-		if min > 0 || resp.Version >= 4 {
-			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: name, MinVersion: min, MaxVersion: max})
+	least := map[string]int16{metadataFeature: 7, transactionFeature: 0}
+	for _, name := range slices.Sorted(maps.Keys(finalized)) {
+		level := finalized[name]
+		if least[name] > 0 || resp.Version >= 4 {
+			resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: name, MinVersion: least[name], MaxVersion: level})
 		}
 		resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{Name: name, MinVersionLevel: level, MaxVersionLevel: level})
 	}
-	add("metadata.version", 7, metadataVersion, metadataVersion)
-	add("transaction.version", 0, 2, 2)
 	resp.FinalizedFeaturesEpoch = 1
 }
 
-// metadataVersion is the level of Apache Kafka 4.1.
-const metadataVersion = 27
+// Features with the levels they have for good.
+const (
+	metadataFeature    = "metadata.version"
+	transactionFeature = "transaction.version"
+)
+
+var finalized = map[string]int16{
+	metadataFeature:    27, // of Apache Kafka 4.1
+	transactionFeature: 2,
+}

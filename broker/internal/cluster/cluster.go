@@ -33,6 +33,7 @@ func Open(log Log, records [][]byte) (*Cluster, error) {
 		if err == nil {
 			err = c.apply(img)
 		}
+		img.Version++
 		if err != nil {
 			return nil, fmt.Errorf("cluster log, record %d: %w", n, err)
 		}
@@ -90,6 +91,7 @@ func (c *Cluster) propose(cmds []Command) error {
 		if err := cmd.apply(img); err != nil {
 			return err
 		}
+		img.Version++
 		record, err := encode(cmd)
 		if err != nil {
 			return err

@@ -47,6 +47,8 @@ func (id *ID) UnmarshalText(text []byte) error {
 type Image struct {
 	// ClusterID names the installation; it is made on the first start.
 	ClusterID string
+	// Version counts the commands since the log was last rewritten.
+	Version int64
 	// Epoch counts the broker's starts, from 0.
 	Epoch int32
 	// NextProducerID is the first producer id that was never handed out in a block.

@@ -87,6 +87,7 @@ const (
 	ResourceNotFound                   int16 = 91
 	DuplicateResource                  int16 = 92
 	UnacceptableCredential             int16 = 93
+	InvalidUpdateVersion               int16 = 95
 	FeatureUpdateFailed                int16 = 96
 	UnknownTopicID                     int16 = 100
 	InconsistentTopicID                int16 = 103

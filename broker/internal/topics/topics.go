@@ -171,6 +171,15 @@ func (m *Manager) Exists(t *cluster.Topic, index int32) bool {
 	return err == nil
 }
 
+// Free is how many bytes can still be written, -1 where that cannot be told.
+func (m *Manager) Free() int64 {
+	n, err := m.cfg.FS.Free(m.cfg.Dir)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
 // Opened calls f for each partition that is open.
 func (m *Manager) Opened(f func(t *cluster.Topic, index int32, p *partition.Partition)) {
 	img := m.cluster.Image()

@@ -13,6 +13,7 @@ import (
 //	s            a string     n   a string or null     b   bytes or null
 //	( f )        an array of one such field
 //	[ f f ]      an array of structures, each with tagged fields in flexible versions
+//	{ f f }      a structure or null
 //	f@3+         the field is there from version 3 on
 //	f@0-2        in versions 0 to 2
 //
@@ -61,12 +62,14 @@ var shapes = map[int16]string{
 	49: "[ [ s n ] [ s 8 1 ] ] 1",
 	50: "[ s ]",
 	51: "[ s 1 ] [ s 1 4 b b ]",
+	55: "[ s [ 4 ] ]",
 	57: "4 [ s 2 1@0-0 1@1+ ] 1@1+",
 	60: "1 1@1+ 1@2+",
 	61: "[ s (4) ]",
 	65: "(s)",
 	66: "(s) (8) 8@1+ n@2+",
 	74: "(1)@1+",
+	75: "[ s ] 4 { s 4 }",
 }
 
 type kind uint8
@@ -77,6 +80,7 @@ const (
 	kindNullable
 	kindBytes
 	kindArray // of structures, or of one primitive
+	kindOptional
 )
 
 // node is one field of a shape.
@@ -109,7 +113,7 @@ func compile(tokens []string) (nodes []node, rest []string) {
 		tokens = tokens[1:]
 		n := node{to: 1<<15 - 1}
 		switch token {
-		case "]", ")":
+		case "]", ")", "}":
 			return nodes, append([]string{token + "@" + versions}, tokens...)
 		case "s":
 			n.kind = kindString
@@ -117,8 +121,11 @@ func compile(tokens []string) (nodes []node, rest []string) {
 			n.kind = kindNullable
 		case "b":
 			n.kind = kindBytes
-		case "[", "(":
+		case "[", "(", "{":
 			n.kind, n.primitive = kindArray, token == "("
+			if token == "{" {
+				n.kind = kindOptional
+			}
 			n.elems, tokens = compile(tokens)
 			_, after, _ := strings.Cut(tokens[0], "@")
 			tokens = tokens[1:]
@@ -174,6 +181,14 @@ func (w *walker) structure(nodes []node) {
 			w.r.NullableBytes(w.flexible)
 		case kindArray:
 			w.array(n)
+		case kindOptional:
+			if w.r.Int8() != -1 {
+				w.elements++
+				w.structure(n.elems)
+				if w.flexible {
+					w.section()
+				}
+			}
 		}
 		if !w.r.Ok() {
 			return
