@@ -182,30 +182,34 @@ func (c *Cluster) savedPort() (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-// await waits until every node is a member of the cluster and one leads it.
+// await waits until every node answers and knows all the others: a cluster
+// takes seconds to notice that one of them has gone, so asking any node is not
+// enough.
 func (c *Cluster) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for {
-		about, err := c.metadata(ctx)
-		if err == nil && len(about.Brokers) == c.cfg.Nodes && about.Controller >= 0 {
-			return nil
-		}
-		for _, n := range c.nodes() {
+	for _, n := range c.nodes() {
+		for {
+			about, err := metadata(ctx, n.addr())
+			if err == nil && len(about.Brokers) == c.cfg.Nodes && about.Controller >= 0 {
+				break
+			}
 			if n.pid() == 0 {
 				return fmt.Errorf("node %d has ended: %s", n.id, n.trouble())
 			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the cluster does not serve after two minutes: %w: %s", errors.Join(ctx.Err(), err), c.nodes()[0].trouble())
-		case <-time.After(100 * time.Millisecond):
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("node %d does not serve after two minutes: %w: %s", n.id, errors.Join(ctx.Err(), err), n.trouble())
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
 	}
+	return nil
 }
 
-func (c *Cluster) metadata(ctx context.Context) (kadm.Metadata, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs()...), kgo.RetryTimeout(time.Second))
+// metadata asks whoever answers at the addresses.
+func metadata(ctx context.Context, addrs ...string) (kadm.Metadata, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.RetryTimeout(time.Second))
 	if err != nil {
 		return kadm.Metadata{}, err
 	}

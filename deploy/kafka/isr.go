@@ -12,7 +12,7 @@ import (
 // PrintISR prints the leader, replicas and in-sync replicas of each partition
 // of the topics whose names begin with prefix.
 func (c *Cluster) PrintISR(ctx context.Context, w io.Writer, prefix string) error {
-	about, err := c.metadata(ctx)
+	about, err := metadata(ctx, c.Addrs()...)
 	if err != nil {
 		return err
 	}
