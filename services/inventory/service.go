@@ -60,7 +60,7 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		return nil, err
 	}
 	s.closers = append(s.closers, codec.Close)
-	if err := codec.Check(ctx, schemas.Inventory); err != nil {
+	if err := cfg.CheckSchemas(ctx, codec, schemas.Inventory); err != nil {
 		return nil, err
 	}
 	pool, err := cfg.OpenDatabase(ctx, cfg.Database, tel)

@@ -36,7 +36,7 @@ type HTTPConfig struct {
 	// Rate limits the requests per second of one client address; 0: no limit.
 	Rate float64
 	// ShutdownTimeout bounds how long requests in flight may take after Run's
-	// context ended. Default: 5 s.
+	// context ended. Default: 3 s.
 	ShutdownTimeout time.Duration
 }
 
@@ -64,7 +64,7 @@ type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 // NewHTTP listens at once, so that an address that is taken is an error here.
 func NewHTTP(ctx context.Context, cfg HTTPConfig) (*HTTP, error) {
 	if cfg.ShutdownTimeout <= 0 {
-		cfg.ShutdownTimeout = 5 * time.Second
+		cfg.ShutdownTimeout = httpShutdown
 	}
 	listener := cfg.Listener
 	if listener == nil {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -9,9 +10,19 @@ import (
 
 	"github.com/quokka-stream/quokka/outbox"
 	"github.com/quokka-stream/quokka/schemas"
+	"github.com/quokka-stream/quokka/schemas/serde"
 	"github.com/quokka-stream/quokka/services/kit/consume"
 	"github.com/quokka-stream/quokka/services/kit/postgres"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
+)
+
+// What a shutdown may take at most, part after part: under 10 s together. All of
+// it is for the unlucky moment; an idle service ends at once.
+const (
+	httpShutdown  = 3 * time.Second
+	consumerDrain = 3 * time.Second // and an eighth for handlers that were cancelled
+	relayShutdown = 2 * time.Second
+	// telemetry.Shipper takes 1 s.
 )
 
 // OpenDatabase opens a service's database as configured.
@@ -21,6 +32,19 @@ func (c Config) OpenDatabase(ctx context.Context, name string, tel *telemetry.Te
 	})
 }
 
+// CheckSchemas makes sure that the registry has the schemas of what the service
+// writes: the topics given, and its log lines if those are shipped.
+func (c Config) CheckSchemas(ctx context.Context, codec *serde.Serde, topics ...schemas.Topic) error {
+	if c.ShipLogs {
+		topics = append(topics, schemas.Logs)
+	}
+	var errs []error
+	for _, t := range topics {
+		errs = append(errs, codec.Check(ctx, t))
+	}
+	return errors.Join(errs...)
+}
+
 // Consumer is the configuration of a consumer that reports through tel. Pool,
 // Decode and whatever else the service needs are for it to fill in.
 func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config, error) {
@@ -28,8 +52,9 @@ func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config
 	return consume.Config{
 		Group: group, Brokers: c.KafkaBrokers, ClientOpts: opts,
 		// Two connections are left to the API.
-		Concurrency: max(2, int(c.PostgresConns)-2),
-		Logger:      tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
+		Concurrency:  max(2, int(c.PostgresConns)-2),
+		DrainTimeout: consumerDrain,
+		Logger:       tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
 		Untraced: []string{schemas.TopicLogs},
 	}, err
 }
@@ -44,6 +69,7 @@ func (c Config) Relay(database string, tel *telemetry.Telemetry) (*outbox.Relay,
 	return outbox.NewRelay(outbox.Config{
 		Postgres: settings.ConnConfig, Brokers: c.KafkaBrokers,
 		Tracer: tel.Tracer, Metrics: tel.Metrics, Logger: tel.Logger,
+		ShutdownTimeout: relayShutdown,
 	})
 }
 

@@ -80,7 +80,7 @@ func (t *Telemetry) NewShipper(brokers []string, encoder Encoder, opts ...kgo.Op
 	return s, nil
 }
 
-// Run ships until ctx ends, then sends what is queued, for at most 3 s.
+// Run ships until ctx ends, then sends what is queued, for at most 1 s.
 func (s *Shipper) Run(ctx context.Context) error {
 	defer s.client.Close()
 	work := context.WithoutCancel(ctx)
@@ -93,7 +93,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 		}
 		break
 	}
-	work, cancel := context.WithTimeout(work, 3*time.Second)
+	work, cancel := context.WithTimeout(work, time.Second)
 	defer cancel()
 	for {
 		select {
