@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -34,7 +35,8 @@ type row struct {
 	Indent     template.CSS
 	After      string // since the trace began
 	Took       string
-	LabelLeft  bool // no room to the right of the bar
+	LabelLeft  bool   // no room to the right of the bar
+	Statement  string // of a database call, shortened
 	Attributes []jaegerTag
 	Events     []string
 	Links      []string
@@ -109,7 +111,7 @@ func waterfall(t Trace) ([]row, []service) {
 			Bar:    template.CSS(fmt.Sprintf("left:%.3f%%;width:%.3f%%", left, width)),   //nolint:gosec // numbers only
 			Indent: template.CSS(fmt.Sprintf("padding-left:%.1frem", float64(depth)*.9)), //nolint:gosec // numbers only
 			After:  short(s.Start.Sub(begin)), Took: short(s.Duration()), LabelLeft: left+width > 85,
-			Attributes: jaegerTags(s.Attributes),
+			Attributes: jaegerTags(s.Attributes), Statement: statement(s),
 		}
 		for _, e := range s.Events {
 			r.Events = append(r.Events, short(e.Time.Sub(begin))+" "+e.Name+attributesText(e.Attributes))
@@ -126,6 +128,21 @@ func waterfall(t Trace) ([]row, []service) {
 		place(s, 0)
 	}
 	return rows, services
+}
+
+// statement is the beginning of a database call's statement, on one line.
+func statement(s Span) string {
+	const most = 70
+	for _, kv := range s.Attributes {
+		if kv.Key == "db.query.text" || kv.Key == "db.statement" {
+			text := []rune(strings.Join(strings.Fields(kv.Value.AsString()), " "))
+			if len(text) > most {
+				return string(text[:most]) + "…"
+			}
+			return string(text)
+		}
+	}
+	return ""
 }
 
 func attributesText(attrs []attribute.KeyValue) string {
