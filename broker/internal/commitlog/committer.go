@@ -46,7 +46,7 @@ type CommitterConfig struct {
 	// it wrote.
 	JournalBytes int64
 	// JournalAfter is how many rounds pass before the journal is made: a broker that
-	// hardly works does not need one; 0 = 100.
+	// hardly works does not need one; 0 = 1000.
 	JournalAfter int64
 	// CleanEvery is the time between two looks for what retention and compaction may
 	// remove (log.retention.check.interval.ms); 0 = 30 s, negative = never.
@@ -137,7 +137,7 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 		cfg.JournalBytes = defaultJournalBytes
 	}
 	if cfg.JournalAfter <= 0 {
-		cfg.JournalAfter = 100
+		cfg.JournalAfter = 1000
 	}
 	c := &Committer{cfg: cfg, logs: map[*Log]struct{}{}, done: make(chan struct{}), stop: make(chan struct{}), late: map[*Log]struct{}{}, early: make(chan struct{}, 1), dirty: map[*Log]struct{}{}, soon: make(chan struct{}, 1)}
 	c.wake.L = &c.mu

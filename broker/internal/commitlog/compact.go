@@ -194,7 +194,7 @@ func (l *Log) saveCompacted(end int64) error {
 	l.Lock()
 	if l.stopped != nil {
 		l.Unlock()
-		return nil //nolint:nilerr // whoever stopped it knows why
+		return nil
 	}
 	l.compacted = end
 	c := l.saved

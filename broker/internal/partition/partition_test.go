@@ -548,7 +548,7 @@ func TestDelete(t *testing.T) {
 	if es, err := e.fs.ReadDir("/data"); err != nil || len(es) != 0 {
 		t.Fatal(es, err)
 	}
-	e.open()
+	e.restart()
 	if o := e.Offsets(); o.LogEnd != 0 {
 		t.Fatalf("%+v", o)
 	}
