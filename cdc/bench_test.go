@@ -126,7 +126,7 @@ func drain(b *testing.B, bed *bed, rows, batch int) {
 			readAll(b, bed.replication(), pgrepl.Options{Slot: slot("null", i), Publication: bed.source.Publication, From: from}, end)
 		}))
 		bed.source.Slot = slot("relay", i)
-		bed.begin(from, "public.items")
+		bed.begin(from, "items")
 		var r *running
 		relay = append(relay, measure(b, func() {
 			r = bed.start(func(c *Config) { c.ConfirmInterval = 20 * time.Millisecond })
@@ -173,15 +173,17 @@ func median(runs []run) run {
 	return run{middle(func(r run) time.Duration { return r.took }), middle(func(r run) time.Duration { return r.cpu })}
 }
 
-// begin stores progress as if the relay had read the table up to a position.
-func (b *bed) begin(pos pgoutput.LSN, tables ...string) {
+// begin stores progress as if the relay had read the table and followed it up to
+// a position.
+func (b *bed) begin(pos pgoutput.LSN, table string) {
 	b.t.Helper()
 	store := b.store()
 	if _, err := store.load(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
 	err := store.save(b.t.Context(), &state{
-		Source: b.source.Name, Database: b.database, Slot: b.source.Slot, Position: pos, Tables: tables,
+		Source: b.source.Name, Database: b.database, Slot: b.source.Slot, Position: pos,
+		Tables:   map[string]uint32{"public." + table: scan[uint32](b, "SELECT $1::regclass::oid", table)},
 		SystemID: scan[string](b, "SELECT system_identifier::text FROM pg_control_system()"),
 	})
 	if err != nil {

@@ -3,7 +3,6 @@ package cdc
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/quokka-stream/quokka/cdc/internal/pgoutput"
 	"github.com/quokka-stream/quokka/cdc/internal/pgrepl"
@@ -19,7 +18,7 @@ type plan struct {
 	// from is where to stream from, once missing is empty.
 	from pgoutput.LSN
 	// missing are tables whose rows have not been read.
-	missing []string
+	missing []published
 }
 
 // decide compares progress, slot, server and publication. st is nil without
@@ -31,7 +30,7 @@ type plan struct {
 // the rows that were written already may have been deleted since, and only the
 // slot has those deletes. The snapshot is made again under a temporary slot
 // instead, and the stream starts where it would have.
-func decide(src Source, st *state, slot *pgrepl.Slot, sys pgrepl.System, published []string, resnapshot bool) (plan, error) {
+func decide(src Source, st *state, slot *pgrepl.Slot, sys pgrepl.System, all []published, resnapshot bool) (plan, error) {
 	if refusal := refuse(src, st, slot, sys); refusal != nil {
 		if !resnapshot || errors.Is(refusal, ErrSlotForeign) {
 			return plan{}, refusal
@@ -39,12 +38,12 @@ func decide(src Source, st *state, slot *pgrepl.Slot, sys pgrepl.System, publish
 		st = nil
 	}
 	if st == nil || st.Position == 0 {
-		return plan{create: true, drop: slot != nil, missing: published}, nil
+		return plan{create: true, drop: slot != nil, missing: all}, nil
 	}
 	p := plan{from: st.Position}
-	for _, name := range published {
-		if !slices.Contains(st.Tables, name) {
-			p.missing = append(p.missing, name)
+	for _, t := range all {
+		if st.Tables[t.String()] != t.oid {
+			p.missing = append(p.missing, t)
 		}
 	}
 	return p, nil

@@ -21,18 +21,19 @@ func TestDecide(t *testing.T) {
 		return s
 	}
 	progress := func(change func(*state)) *state {
-		s := &state{SystemID: "42", Position: 100, Tables: []string{"public.a", "public.b"}}
+		s := &state{SystemID: "42", Position: 100, Tables: map[string]uint32{"public.a": 1, "public.b": 2}}
 		if change != nil {
 			change(s)
 		}
 		return s
 	}
-	both := []string{"public.a", "public.b"}
+	a, b, c := published{oid: 1, schema: "public", name: "a"}, published{oid: 2, schema: "public", name: "b"}, published{oid: 3, schema: "public", name: "c"}
+	both := []published{a, b}
 	tests := []struct {
 		name      string
 		st        *state
 		slot      *pgrepl.Slot
-		published []string
+		published []published
 		want      plan
 		err       error
 		// resnapshot is the plan with Resnapshot, nil if that changes nothing.
@@ -41,10 +42,11 @@ func TestDecide(t *testing.T) {
 		{name: "first start", want: plan{create: true, missing: both}},
 		{name: "killed while the slot was created", st: progress(func(s *state) { s.Position = 0 }), want: plan{create: true, missing: both}},
 		{name: "killed before the slot was noted", st: progress(func(s *state) { s.Position = 0 }), slot: slot(nil), want: plan{create: true, drop: true, missing: both}},
-		{name: "killed in the snapshot", st: progress(func(s *state) { s.Tables = s.Tables[:1] }), slot: slot(nil), want: plan{from: 100, missing: both[1:]}},
+		{name: "killed in the snapshot", st: progress(func(s *state) { delete(s.Tables, "public.b") }), slot: slot(nil), want: plan{from: 100, missing: both[1:]}},
 		{name: "goes on", st: progress(nil), slot: slot(nil), want: plan{from: 100}},
 		{name: "confirmation lost in a crash of the server", st: progress(nil), slot: slot(func(s *pgrepl.Slot) { s.Confirmed = 50 }), want: plan{from: 100}},
-		{name: "a table joined", st: progress(nil), slot: slot(nil), published: []string{"public.a", "public.b", "public.c"}, want: plan{from: 100, missing: []string{"public.c"}}},
+		{name: "a table joined", st: progress(nil), slot: slot(nil), published: []published{a, b, c}, want: plan{from: 100, missing: []published{c}}},
+		{name: "a table was created anew", st: progress(func(s *state) { s.Tables["public.b"] = 9 }), slot: slot(nil), want: plan{from: 100, missing: both[1:]}},
 		{name: "a table left", st: progress(nil), slot: slot(nil), published: both[:1], want: plan{from: 100}},
 		{name: "dropped", st: progress(nil), err: ErrSlotLost, resnapshot: &plan{create: true, missing: both}},
 		{name: "lost", st: progress(nil), slot: slot(func(s *pgrepl.Slot) { s.WALStatus = "lost" }), err: ErrSlotLost, resnapshot: &plan{create: true, drop: true, missing: both}},
@@ -77,7 +79,7 @@ func TestDecide(t *testing.T) {
 						t.Errorf("error without a way out: %v", err)
 					}
 				}
-				if diff := cmp.Diff(want, got, cmp.AllowUnexported(plan{})); diff != "" {
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(plan{}, published{})); diff != "" {
 					t.Errorf("resnapshot %v: want - got +\n%s", resnapshot, diff)
 				}
 			}

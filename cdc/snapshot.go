@@ -156,11 +156,11 @@ func (s *session) readTable(conn *pgx.Conn, point pgoutput.LSN, p published) err
 		return nil // a row cannot be written; the others go on without the table
 	}
 	s.cfg.Fault("snapshot.written")
-	s.state.Tables = append(s.state.Tables, t.name)
+	s.state.Tables[t.name] = p.oid
 	if err := s.store.save(s.ctx, s.state); err != nil {
 		return err
 	}
-	t.read, s.tables.read[t.name] = true, true
+	t.read, s.tables.read[t.name] = true, p.oid
 	s.log.Info("table read", "table", t.name, "rows", w.rows, "seconds", time.Since(began).Seconds())
 	s.cfg.Fault("snapshot.noted")
 	return nil

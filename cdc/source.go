@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -144,22 +144,22 @@ func (s *source) session(ctx, linger context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := decide(s.Source, st, slot, sys, names(all), s.cfg.Resnapshot)
+	p, err := decide(s.Source, st, slot, sys, all, s.cfg.Resnapshot)
 	if err != nil {
 		return err
 	}
 
 	ts := newTables(s.Source, cat, s.registry, s.client, s.metrics, s.stopped)
-	next := &state{Source: s.Name, Database: s.Database, Slot: s.Slot, SystemID: sys.ID, Timeline: sys.Timeline, Epoch: 1}
+	next := &state{Source: s.Name, Database: s.Database, Slot: s.Slot, SystemID: sys.ID, Timeline: sys.Timeline, Epoch: 1, Tables: map[string]uint32{}}
 	if st != nil {
 		next.Epoch = st.Epoch + 1
 	}
 	if !p.create {
 		next.Position = p.from
-		for _, name := range st.Tables {
-			ts.read[name] = true
-			if slices.Contains(names(all), name) { // one that left is read anew when it returns
-				next.Tables = append(next.Tables, name)
+		maps.Copy(ts.read, st.Tables)
+		for _, t := range all { // one that left is read anew when it returns
+			if oid, ok := st.Tables[t.String()]; ok {
+				next.Tables[t.String()] = oid
 			}
 		}
 	}

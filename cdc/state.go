@@ -27,8 +27,9 @@ type state struct {
 	// Position: every change that committed before it is written, but for the
 	// tables not in Tables. Zero while the slot is being made.
 	Position pgoutput.LSN `json:"position"`
-	// Tables are those whose rows have been read.
-	Tables []string `json:"tables"`
+	// Tables are those whose rows have been read, by name with schema, and their
+	// object ids: a table created anew under an old name has not been read.
+	Tables map[string]uint32 `json:"tables"`
 	// Epoch counts the instances that had the lease. What an instance writes
 	// after it lost the lease has a lower one than what its successor wrote.
 	Epoch     int64     `json:"epoch"`

@@ -17,6 +17,9 @@ import (
 // errSilent ends a session whose server has died without closing the connection.
 var errSilent = errors.New("the database server has not answered for a minute")
 
+// errShutdown lets a server stop that waits for us.
+var errShutdown = errors.New("the database server stops, and not everything can be confirmed")
+
 const (
 	// statusInterval is how often the server hears from us, whatever happens: it
 	// ends connections that are silent for wal_sender_timeout.
@@ -28,6 +31,12 @@ const (
 	// idleFactor: positions that only pass what is not published are stored that
 	// much more rarely than those behind which something was written.
 	idleFactor = 10
+	// A server that is asked to stop asks for one status after the other until
+	// everything is confirmed; otherwise it asks only those who say nothing. What
+	// cannot be confirmed now must not keep it up: after shutdownPatience the
+	// stream is given up. Answers are shutdownPause apart.
+	shutdownPatience = 3 * time.Second
+	shutdownPause    = 100 * time.Millisecond
 	// monitorInterval is how often lags are measured.
 	monitorInterval = 5 * time.Second
 	// queueLength is how many transactions wait for the publisher. Their size is
@@ -53,6 +62,12 @@ type streaming struct {
 	confirmed atomic.Uint64
 	lastSeen  atomic.Int64 // when the server was heard, Unix nanoseconds
 	waiting   atomic.Bool  // the receiver waits for the server, not for the publisher
+
+	// The server's latest questions in a row, which nothing new could answer.
+	asked struct {
+		since, last time.Time
+		confirmed   uint64
+	}
 }
 
 // work is a transaction on its way to the publisher.
@@ -139,7 +154,9 @@ func (s *streaming) receive() error {
 		}
 		s.lastSeen.Store(time.Now().UnixNano())
 		if m.Data == nil {
-			s.keepalive(m)
+			if err := s.keepalive(m); err != nil {
+				return err
+			}
 			continue
 		}
 		tx, err := s.buffer.Add(m.Pos, m.Data)
@@ -163,17 +180,27 @@ func (s *streaming) receive() error {
 // keepalive notes how far the server has read. Everything it had for us up to
 // there has been received before it, so once that is delivered the position may
 // move there; it is not confirmed before.
-func (s *streaming) keepalive(m pgrepl.Message) {
+func (s *streaming) keepalive(m pgrepl.Message) error {
 	s.received.Store(max(s.received.Load(), uint64(m.Pos)))
 	if s.buffer.Idle() {
 		s.track.mark(m.Pos)
 	}
-	if m.Reply {
-		select {
-		case s.urgent <- struct{}{}:
-		default:
-		}
+	if !m.Reply {
+		return nil
 	}
+	select {
+	case s.urgent <- struct{}{}:
+	default:
+	}
+	now, confirmed := time.Now(), s.confirmed.Load()
+	if now.Sub(s.asked.last) > 2*statusInterval || confirmed != s.asked.confirmed {
+		s.asked.since, s.asked.confirmed = now, confirmed
+	}
+	s.asked.last = now
+	if now.Sub(s.asked.since) > shutdownPatience {
+		return errShutdown
+	}
+	return nil
 }
 
 // publish returns the goroutine that writes queued transactions.
@@ -210,7 +237,7 @@ func (s *streaming) joined(ctx context.Context, r *pgoutput.Relation) (bool, err
 	if err != nil {
 		return false, err
 	}
-	return slices.Contains(names(all), r.Namespace+"."+r.Name), nil
+	return slices.ContainsFunc(all, func(p published) bool { return p.oid == r.ID && p.schema == r.Namespace && p.name == r.Name }), nil
 }
 
 // confirm stores and then confirms the position, at every interval in which
@@ -232,7 +259,7 @@ func (s *streaming) confirm() error {
 		p := s.track.progress()
 		if p.pos <= last.pos {
 			if urgent {
-				if err := s.status(false); err != nil {
+				if err := s.askedInVain(); err != nil {
 					return err
 				}
 			}
@@ -249,6 +276,16 @@ func (s *streaming) confirm() error {
 		}
 		last, at = p, time.Now()
 	}
+}
+
+// askedInVain answers a server that wants a confirmation there is not, not so
+// fast that both do nothing else.
+func (s *streaming) askedInVain() error {
+	select {
+	case <-time.After(shutdownPause):
+	case <-s.ctx.Done():
+	}
+	return s.status(false)
 }
 
 func (s *streaming) advance(ctx context.Context, pos pgoutput.LSN) error {

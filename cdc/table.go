@@ -66,12 +66,12 @@ type tables struct {
 	stoppers map[string]*stopper // by topic, for as long as the session lasts
 	topics   map[string]bool     // that are there
 	known    map[string]*table   // by topic, the latest
-	read     map[string]bool     // by name: the rows were read by a snapshot
+	read     map[string]uint32   // by name: the id of the table whose rows were read
 }
 
 func newTables(s Source, c *catalog, r Registry, client *kgo.Client, m *metrics, onStop func(*TableError)) *tables {
 	return &tables{source: s, catalog: c, registry: r, client: client, metrics: m, onStop: onStop,
-		stoppers: map[string]*stopper{}, topics: map[string]bool{}, known: map[string]*table{}, read: map[string]bool{}}
+		stoppers: map[string]*stopper{}, topics: map[string]bool{}, known: map[string]*table{}, read: map[string]uint32{}}
 }
 
 // describe returns the table of a relation. A table that cannot be written is
@@ -114,7 +114,7 @@ func (ts *tables) describe(ctx context.Context, r *pgoutput.Relation) (*table, e
 		}
 		ts.topics[topic] = true
 	}
-	t.read = ts.read[t.name]
+	t.read = ts.read[t.name] == r.ID
 	ts.known[topic] = t
 	return t, nil
 }

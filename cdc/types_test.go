@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"math/big"
@@ -204,10 +205,7 @@ func TestNotUTF8(t *testing.T) {
 	name := b.database + "_ascii"
 	b.exec("CREATE DATABASE " + name + " ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
 	ascii := newBedOn(t, strings.Replace(b.url, "/"+b.database, "/"+name, 1), "CREATE TABLE items (id int PRIMARY KEY, v text)", "CREATE TABLE others (id bigint PRIMARY KEY)")
-	t.Cleanup(func() {
-		ascii.sql.Close()
-		_, _ = b.sql.Exec(t.Context(), "SELECT 1")
-	})
+	t.Cleanup(func() { _, _ = b.sql.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)") })
 	r := ascii.start()
 	r.is(Streaming)
 	ascii.exec(`INSERT INTO items VALUES (1, convert_from('\xff', 'SQL_ASCII'))`, "INSERT INTO others VALUES (1)")
@@ -219,5 +217,8 @@ func TestNotUTF8(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
-	ascii.exec("SELECT pg_drop_replication_slot('" + ascii.source.Slot + "')")
+	eventually(t, "the slot is free", func() bool {
+		_, err := ascii.sql.Exec(t.Context(), "SELECT pg_drop_replication_slot('"+ascii.source.Slot+"')")
+		return err == nil
+	})
 }

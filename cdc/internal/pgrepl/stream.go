@@ -207,14 +207,21 @@ func (s *Stream) Status(received, confirmed pgoutput.LSN, ask bool) error {
 	return err
 }
 
-// Interrupt makes a Receive that waits, and all later ones, fail.
+// Interrupt makes Receive fail, once what is read ahead has been handed out.
 func (s *Stream) Interrupt() { _ = s.conn.SetReadDeadline(time.Unix(1, 0)) }
 
+// closeTimeout bounds the wait for the server's end of the connection.
+const closeTimeout = time.Second
+
 // Close ends the stream and the connection. What was sent before is processed.
+// It waits a moment for the server to close its end, because only then is the
+// slot free for the next.
 func (s *Stream) Close() error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = s.conn.Write([]byte{'X', 0, 0, 0, 4})
+	_ = s.conn.SetDeadline(time.Now().Add(closeTimeout))
+	if _, err := s.conn.Write([]byte{'X', 0, 0, 0, 4}); err == nil {
+		_, _ = io.Copy(io.Discard, s.conn)
+	}
 	return s.conn.Close()
 }

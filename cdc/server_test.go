@@ -1,0 +1,74 @@
+package cdc
+
+import (
+	"errors"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/quokka-stream/quokka/internal/pgserver"
+)
+
+// TestServerRestart: the server is stopped and started while the relay streams.
+// It does not wait for the relay longer than it must, even if the relay cannot
+// confirm, and the relay goes on where it was.
+func TestServerRestart(t *testing.T) {
+	dir := t.TempDir()
+	server, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := func() time.Duration {
+		t.Helper()
+		begin := time.Now()
+		if err := server.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		return time.Since(begin)
+	}
+	t.Cleanup(func() { _ = server.Stop() })
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBedOn(t, server.URL(), "CREATE TABLE items (id bigint PRIMARY KEY, v bigint)", "CREATE TABLE bad (id bigint PRIMARY KEY)")
+	r := b.start()
+	r.is(Streaming)
+	b.exec("INSERT INTO items VALUES (1, 1)")
+	b.caughtUp()
+
+	// Nothing can be confirmed any more: a table is stopped.
+	b.registry.refuseWith(func(subject, _ string) error {
+		if subject == b.topic("bad")+"-value" {
+			return errors.New("refused")
+		}
+		return nil
+	})
+	b.exec("ALTER TABLE bad ADD COLUMN v bigint", "INSERT INTO bad VALUES (1, 1)", "INSERT INTO items VALUES (2, 2)")
+	eventually(t, "the table is stopped", func() bool { return len(r.Status()[0].Stopped) == 1 })
+	if took := stop(); took > 15*time.Second {
+		t.Errorf("the server needed %s to stop", took)
+	}
+	eventually(t, "the relay notices", func() bool { return r.Ready() != nil && r.Status()[0].State == Starting })
+	b.registry.refuseWith(nil)
+	if server, err = pgserver.Start(t.Context(), pgserver.Config{DataDir: dir, Port: port, Temporary: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.sql.Reset()
+	b.exec("INSERT INTO items VALUES (3, 3)")
+	b.caughtUp()
+	b.agrees("items")
+	b.agrees("bad")
+
+	if took := stop(); took > 10*time.Second {
+		t.Errorf("the server needed %s to stop", took)
+	}
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+}
