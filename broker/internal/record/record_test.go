@@ -62,7 +62,7 @@ func read(t testing.TB, b []byte) []Record {
 
 func TestBuildValidateRead(t *testing.T) {
 	for _, c := range codecs {
-		for _, n := range []int{1, 2, 100, 700} {
+		for _, n := range []int{1, 2, 100, 300} {
 			t.Run(fmt.Sprintf("%v/%d", c, n), func(t *testing.T) {
 				recs := sample(n)
 				b := build(Options{Codec: c}, recs)
@@ -258,7 +258,7 @@ func TestMarker(t *testing.T) {
 }
 
 func TestRecompress(t *testing.T) {
-	recs := sample(50)
+	recs := sample(20)
 	for _, from := range codecs {
 		for _, to := range codecs {
 			b, err := Recompress(build(Options{Codec: from}, recs), to)
