@@ -45,12 +45,15 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 	}
 	iso := partition.Isolation(req.IsolationLevel)
 	maxBytes := min(max(req.MaxBytes, 0), h.cfg.FetchMaxBytes)
+	wire.PutBuffer(c.req.Frame) // the request was copied out of it
+	arena := &wire.Arena{}
 	deadline := time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 
-	answers, size, told := h.read(c, readings, iso, int(maxBytes))
+	answers, size, told := h.read(arena, readings, iso, int(maxBytes))
 	if int64(size) >= int64(req.MinBytes) || told || failed || req.MaxWaitMillis <= 0 || len(entries) == 0 {
-		return h.fetchAnswer(c, sess, readings, answers), nil
+		return h.fetchAnswer(c, sess, readings, answers, arena), nil
 	}
+	arena.Free() // not held while waiting
 	w := partition.NewWaiter(max(int(req.MinBytes)-size, 1))
 	for i := range readings {
 		if p := readings[i].part; p != nil {
@@ -61,21 +64,23 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	for {
-		answers, size, told = h.read(c, readings, iso, int(maxBytes))
+		answers, size, told = h.read(arena, readings, iso, int(maxBytes))
 		if int64(size) >= int64(req.MinBytes) || told {
 			break
 		}
+		arena.Free()
 		w.Reset(max(int(req.MinBytes)-size, 1))
 		select {
 		case <-w.C():
 			continue
 		case <-timer.C:
-			answers, _, _ = h.read(c, readings, iso, int(maxBytes))
+			answers, _, _ = h.read(arena, readings, iso, int(maxBytes))
 		case <-ctx.Done(): // the broker is closing: what there is has to do
+			answers, _, _ = h.read(arena, readings, iso, int(maxBytes))
 		}
 		break
 	}
-	return h.fetchAnswer(c, sess, readings, answers), nil
+	return h.fetchAnswer(c, sess, readings, answers, arena), nil
 }
 
 // startReading finds the partition of an entry, or the code that says why not.
@@ -120,7 +125,8 @@ func checkEpoch(img *cluster.Image, t *cluster.Topic, index, epoch int32) int16 
 
 // read reads the partitions in their order, up to maxBytes together, but one
 // batch at least. told says that an answer has to go out although it may be short.
-func (h *Handler) read(c *call, readings []reading, iso partition.Isolation, maxBytes int) (answers []wire.FetchPartitionResponse, size int, told bool) {
+func (h *Handler) read(arena *wire.Arena, readings []reading, iso partition.Isolation, maxBytes int) (answers []wire.FetchPartitionResponse, size int, told bool) {
+	arena.Reset()
 	answers = make([]wire.FetchPartitionResponse, len(readings))
 	for i := range readings {
 		r, a := &readings[i], &answers[i]
@@ -136,8 +142,14 @@ func (h *Handler) read(c *call, readings []reading, iso partition.Isolation, max
 			told = true
 			continue
 		}
-		left := min(int(r.maxBytes), maxBytes-size)
-		got, err := r.part.Read(r.offset, max(left, 0), iso, size == 0)
+		left := max(min(int(r.maxBytes), maxBytes-size), 0)
+		var room []byte
+		if marks := r.part.Offsets(); r.offset < marks.HighWatermark && (left > 0 || size == 0) {
+			room = arena.Room()
+			left = min(left, len(room))
+		}
+		got, err := r.part.ReadInto(room, r.offset, left, iso, size == 0)
+		arena.Keep(got.Records)
 		a.HighWatermark, a.LastStableOffset, a.LogStartOffset = got.HighWatermark, got.LastStable, got.LogStart
 		if err != nil {
 			code, ok := topics.Code(err)
@@ -176,7 +188,7 @@ func diverging(r *reading) *wire.EpochEnd {
 }
 
 // fetchAnswer makes the response of a fetch, in a session only of what is news.
-func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, answers []wire.FetchPartitionResponse) Reply {
+func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, answers []wire.FetchPartitionResponse, arena *wire.Arena) Reply {
 	resp := &wire.FetchResponse{}
 	if sess != nil {
 		resp.SessionID = sess.id
@@ -197,7 +209,11 @@ func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, a
 	if sess != nil {
 		sess.rotate()
 	}
-	return h.fetchReply(c, resp)
+	reply := h.fetchReply(c, resp)
+	return func(ctx context.Context, v *wire.Vec) error {
+		v.OnReset(arena.Free)
+		return reply(ctx, v)
+	}
 }
 
 func (h *Handler) fetchReply(c *call, resp *wire.FetchResponse) Reply {

@@ -67,6 +67,9 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		v.Append(func(dst []byte) []byte {
 			return resp.AppendTo(wire.AppendResponseHeader(dst, c.req), c.req.Version)
 		})
+		if written(stages) {
+			wire.PutBuffer(c.req.Frame) // the records were all that aliased it
+		}
 		return nil
 	}, nil
 }
@@ -189,6 +192,21 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 	for _, r := range coded.Records {
 		a.RecordErrors = append(a.RecordErrors, wire.RecordError{Index: r.Index, Message: &r.Msg})
 	}
+}
+
+// written says whether every batch that was staged is in its file, or given up:
+// until then its bytes are the partition's.
+func written(stages []stage) bool {
+	for i := range stages {
+		if p := stages[i].pending; p != nil {
+			select {
+			case <-p.Written():
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // finishProduce waits until what was staged is written (acks=1) or below the high

@@ -92,13 +92,14 @@ func TestDescribeTopicPartitions(t *testing.T) {
 		r := ask[*kmsg.DescribeTopicPartitionsResponse](c, 0, req)
 		for _, rt := range r.Topics {
 			for _, p := range rt.Partitions {
-				got = append(got, *rt.Topic+string(rune('0'+p.Partition)))
+				got = append(got, *rt.Topic+string('0'+p.Partition))
 			}
 		}
 		if r.NextCursor == nil {
 			break
 		}
-		cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: r.NextCursor.Topic, Partition: r.NextCursor.Partition}
+		cursor = &kmsg.DescribeTopicPartitionsRequestCursor{}
+		cursor.Topic, cursor.Partition = r.NextCursor.Topic, r.NextCursor.Partition
 	}
 	want := "[a0 a1 a2 b0 b1 b2 c0 c1 c2]"
 	if s := "[" + join(got) + "]"; s != want {

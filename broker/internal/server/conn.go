@@ -207,7 +207,7 @@ func (c *conn) answerSafely(q queued, vec *wire.Vec) (err error) {
 
 // answer finishes a reply and sends it.
 func (c *conn) answer(q queued, vec *wire.Vec) error {
-	vec.Reset()
+	defer vec.Reset()
 	if err := q.reply(c.ctx, vec); err != nil {
 		return err
 	}

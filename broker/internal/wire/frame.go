@@ -78,7 +78,11 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, erro
 	if _, err := r.Discard(4); err != nil {
 		return nil, err
 	}
-	frame := make([]byte, min(size, growFrom))
+	// A buffer that is there already costs nothing; a new one grows with what comes.
+	frame := tryGetBuffer(int(size))
+	if frame == nil {
+		frame = GetBuffer(int(min(size, growFrom)))
+	}
 	for read := 0; ; {
 		n, err := io.ReadFull(r, frame[read:])
 		if err != nil {
@@ -91,8 +95,9 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, erro
 		if int64(read) == size {
 			return frame, nil
 		}
-		grown := make([]byte, min(size, int64(read)*4))
+		grown := GetBuffer(int(min(size, int64(read)*4)))
 		copy(grown, frame)
+		PutBuffer(frame)
 		frame = grown
 	}
 }

@@ -20,6 +20,7 @@ type Request struct {
 	CorrelationID int32
 	ClientID      string // empty when the client sent null
 	Body          []byte // aliases the frame
+	Frame         []byte // the whole frame, to be returned by PutBuffer once nothing aliases it
 }
 
 // firstFlexible maps a key to its first version with tagged fields, as kmsg knows it.
@@ -51,7 +52,7 @@ func Flexible(key, version int16) bool {
 // answer ApiVersions of any version; Body is then nil.
 func ParseRequest(frame []byte) (Request, error) {
 	r := NewReader(frame)
-	req := Request{Key: r.Int16(), Version: r.Int16(), CorrelationID: r.Int32()}
+	req := Request{Key: r.Int16(), Version: r.Int16(), CorrelationID: r.Int32(), Frame: frame}
 	if !r.Ok() {
 		return req, ErrMalformed
 	}

@@ -12,6 +12,7 @@ type Vec struct {
 	cur  []byte      // the piece being appended to
 	from int         // where in cur the piece begins
 	size int         // bytes in bufs
+	done []func()    // to be called by Reset
 }
 
 // Append lets f append to the current piece.
@@ -37,6 +38,9 @@ func (v *Vec) cut() {
 	}
 }
 
+// OnReset calls f when the Vec is done with what was attached.
+func (v *Vec) OnReset(f func()) { v.done = append(v.done, f) }
+
 // Len is the number of bytes so far.
 func (v *Vec) Len() int { return v.size + len(v.cur) - v.from }
 
@@ -55,8 +59,12 @@ func (v *Vec) Reset() {
 	if cap(cur) > 64<<10 {
 		cur = nil
 	}
+	for _, f := range v.done {
+		f()
+	}
+	clear(v.done)
 	clear(v.bufs) // lets go of the records
-	*v = Vec{cur: cur, bufs: v.bufs[:0]}
+	*v = Vec{cur: cur, bufs: v.bufs[:0], done: v.done[:0]}
 }
 
 // Bytes returns the response in one piece, for tests.
