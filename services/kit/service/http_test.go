@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 
@@ -54,6 +56,9 @@ func echo(h *service.HTTP) {
 		return service.WriteJSON(w, http.StatusOK, v)
 	})
 	h.Handle("GET /boom", func(http.ResponseWriter, *http.Request) error { return errors.New("the database password is hunter2") })
+	h.Handle("GET /away", func(http.ResponseWriter, *http.Request) error {
+		return fmt.Errorf("hunter2: %w", &pgconn.PgError{Code: "57P01"})
+	})
 	h.Handle("GET /panic", func(http.ResponseWriter, *http.Request) error { panic("oh no") })
 	h.Handle("GET /teapot", func(http.ResponseWriter, *http.Request) error {
 		return fmt.Errorf("wrapped: %w", service.NewProblem(http.StatusTeapot, "teapot", "short and stout"))
@@ -107,6 +112,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"GET", "/boom", 500, "internal"},
 		{"GET", "/panic", 500, "internal"},
+		{"GET", "/away", 503, "unavailable"},
 		{"GET", "/teapot", 418, "teapot"},
 		{"GET", "/echo", 405, "method_not_allowed"},
 		{"GET", "/nothing", 404, "no_route"},
@@ -134,7 +140,7 @@ func TestProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range exporter.GetSpans() {
-		if s.Name != "GET /boom" && s.Name != "GET /panic" && s.Name != "GET /teapot" {
+		if !slices.Contains([]string{"GET /boom", "GET /panic", "GET /away", "GET /teapot"}, s.Name) {
 			t.Errorf("span %q: want only routes traced, by their pattern", s.Name)
 		}
 	}

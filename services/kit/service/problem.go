@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/quokka-stream/quokka/services/kit/postgres"
 )
 
 // Problem is an error as HTTP clients see it (RFC 9457). Code is stable: programs
@@ -78,10 +80,16 @@ func (p *Problem) Error() string { return fmt.Sprintf("%s: %s", p.Code, p.Detail
 func (p *Problem) Unwrap() error { return p.cause }
 
 // problemOf turns a handler's error into a problem. Errors that are none are the
-// service's fault: the client learns no more than that.
+// service's fault: the client learns no more than that, and whether it is worth
+// trying again soon.
 func problemOf(err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
+		return p
+	}
+	if postgres.Unavailable(err) {
+		p = NewProblem(http.StatusServiceUnavailable, "unavailable", "the service's database is away: try again").WithHeader("Retry-After", "1")
+		p.cause = err
 		return p
 	}
 	p = NewProblem(http.StatusInternalServerError, "internal", "the service failed to answer; the trace id finds the reason in its log")
