@@ -21,6 +21,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/clusterlog"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
+	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 	"github.com/quokka-stream/quokka/broker/internal/metrics"
@@ -72,7 +73,7 @@ func Open(cfg Config) (*Broker, error) {
 
 func (b *Broker) open() error {
 	dir := b.cfg.DataDir
-	if err := b.fs.MkdirAll(dir); err != nil {
+	if err := datadir.Make(b.fs, dir); err != nil {
 		return fmt.Errorf("data directory (--data-dir): %w", err)
 	}
 	lock, err := b.fs.Lock(path.Join(dir, ".lock"))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -52,7 +53,7 @@ type slot struct {
 // no longer there, left by a stop in the middle of a deletion, are removed.
 func New(cfg Config, c *cluster.Cluster) (*Manager, error) {
 	m := &Manager{cfg: cfg, cluster: c, slots: map[cluster.ID][]*slot{}}
-	if err := cfg.FS.MkdirAll(cfg.Dir); err != nil {
+	if err := datadir.Make(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
 	}
 	entries, err := cfg.FS.ReadDir(cfg.Dir)
