@@ -82,6 +82,7 @@ func New(src Sources) (*Collector, error) {
 // Close ends the connections.
 func (c *Collector) Close() {
 	c.client.Close()
+	c.serde.Close()
 	c.http.CloseIdleConnections()
 }
 

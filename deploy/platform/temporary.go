@@ -21,6 +21,7 @@ func TemporaryDir() (string, error) {
 		}
 		if free, err := lockIsFree(dir); err == nil && free {
 			_ = os.RemoveAll(dir)
+			_ = os.Remove(dir + ".log") // of a demo that was killed
 		}
 	}
 	dir, err := os.MkdirTemp("", temporaryPrefix)
