@@ -323,6 +323,8 @@ func TestRollByAgeAndOffsets(t *testing.T) {
 	f.add(values(1000, record.Options{}, "a"), 1)
 	f.add(values(1900, record.Options{}, "a"), 1)
 	f.add(values(2500, record.Options{}, "a"), 1)
+	f.Lock() // upkeep goes on in the background
+	defer f.Unlock()
 	if n := len(f.segs); n != 2 || f.segs[1].base != 2 {
 		t.Fatal(n)
 	}
