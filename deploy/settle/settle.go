@@ -30,6 +30,9 @@ type Config struct {
 	Seen func(checker.Facts, checker.Verdict)
 }
 
+// unreadable is how long a platform that cannot be read is waited for, at least.
+const unreadable = 30 * time.Second
+
 // Await returns the last facts and their verdict: a good one as soon as there
 // is one, a bad one once it will not get better. The error says that the
 // platform could not be read.
@@ -38,6 +41,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 	setDefault(&cfg.Stall, 10*time.Second)
 	setDefault(&cfg.Every, 50*time.Millisecond)
 	deadline, moved, last := time.Now().Add(cfg.Wait), time.Now(), ""
+	read := time.Now()
 	for {
 		begin := time.Now()
 		facts, err := cfg.Facts(ctx)
@@ -47,6 +51,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 		var verdict checker.Verdict
 		now := ""
 		if err == nil {
+			read = time.Now()
 			verdict = checker.Check(facts)
 			if cfg.Seen != nil {
 				cfg.Seen(facts, verdict)
@@ -56,7 +61,9 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 			}
 			now = state(facts, verdict)
 		}
-		if now != last {
+		// A platform that cannot be read for a while does not stand still: its
+		// Kafka may be electing leaders, which takes longer than a stall.
+		if now != last || err != nil && time.Since(read) < unreadable {
 			moved, last = time.Now(), now
 		}
 		if time.Now().After(deadline) || time.Since(moved) > cfg.Stall {

@@ -84,6 +84,26 @@ func TestUnreadablePlatform(t *testing.T) {
 	})
 }
 
+// TestUnreadableForAWhile: a platform that cannot be read is waited for longer
+// than one that stands still.
+func TestUnreadableForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, v, err := Await(t.Context(), Config{Facts: func(context.Context) (checker.Facts, error) {
+			switch since := time.Since(begin); {
+			case since < time.Second:
+				return behind(3), nil
+			case since < 28*time.Second:
+				return checker.Facts{}, errors.New("no leader")
+			}
+			return checker.Facts{}, nil
+		}})
+		if err != nil || !v.OK() {
+			t.Errorf("verdict %v, %v, after %v", v, err, time.Since(begin))
+		}
+	})
+}
+
 func TestManyViolationsAreCutShort(t *testing.T) {
 	var v checker.Verdict
 	for range 40 {
