@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench kafka-up kafka-down compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench kafka-up kafka-down kafka-test compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -70,6 +70,9 @@ kafka-up: ## start Apache Kafka from its jars (KAFKA_NODES=1 or 3); the last lin
 
 kafka-down: ## end it; its data stays in .quokka/kafka
 	@$(GO) run ./deploy/kafka/run down
+
+kafka-test: ## contract tests and demo on Apache Kafka, also with a node killed meanwhile
+	@GO=$(GO) deploy/kafka-test.sh
 
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
 	@$(GO) test -count=1 ./deploy/compose

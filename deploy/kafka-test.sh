@@ -1,0 +1,17 @@
+#!/bin/sh
+# The contract tests of registry, outbox, cdc and services, and the demo, on
+# Apache Kafka; then three nodes, of which one is killed during the demo.
+set -eu
+cd "$(dirname "$0")/.."
+address=$(${GO:-go} run ./deploy/kafka/run up | tail -n 1)
+case $address in
+"not run: "*)
+	echo "kafka-test: $address"
+	exit 0
+	;;
+esac
+trap '${GO:-go} run ./deploy/kafka/run down' EXIT
+echo "kafka-test: Apache Kafka at $address"
+QUOKKA_KAFKA_BROKERS=$address ${GO:-go} test -p 1 -count=1 -timeout 15m ./schemas/... ./outbox/... ./cdc/... ./services/...
+${GO:-go} run ./deploy/kafka/run down
+QUOKKA_APACHE_KAFKA=1 ${GO:-go} test -count=1 -timeout 15m -v ./deploy/e2e/apachekafka
