@@ -129,7 +129,7 @@ func drain(b *testing.B, bed *bed, rows, batch int) {
 		bed.begin(from, "items")
 		var r *running
 		relay = append(relay, measure(b, func() {
-			r = bed.start(func(c *Config) { c.ConfirmInterval = 20 * time.Millisecond })
+			r = bed.start(func(c *Config) { c.ConfirmInterval = 50 * time.Millisecond })
 			for confirmed := pgoutput.LSN(0); confirmed < end; time.Sleep(time.Millisecond) {
 				if text := r.Status()[0].Confirmed; text != "" {
 					if confirmed, err = pgoutput.ParseLSN(text); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -69,6 +70,8 @@ func (c *Config) clientOptions() []kgo.Opt {
 	return append([]kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID(applicationName)}, c.ClientOpts...)
 }
 
+const producerLinger = 5 * time.Millisecond
+
 // newProducer returns a source's client: idempotent, waiting for all replicas,
 // trying for ever. Records of a partition are acknowledged in the order in which
 // they were sent, or none after the first that is not.
@@ -77,7 +80,9 @@ func (c *Config) newProducer() (*kgo.Client, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(newPartitioner()),
 		kgo.UnknownTopicRetries(-1),
-		kgo.ProducerLinger(0),
+		// The price of a request, here and at a broker that syncs its disk for it,
+		// is that of hundreds of rows. A row alone waits this long.
+		kgo.ProducerLinger(producerLinger),
 		kgo.MaxBufferedRecords(50_000),
 		kgo.MaxBufferedBytes(64<<20),
 	)...)

@@ -6,43 +6,47 @@ import (
 )
 
 const (
-	// A run of this many reads that each bring little, one right after the other,
-	// is a sender that is busy and flushes every message.
-	smallRun = 16
-	small    = 8 << 10
-	// pause lets the sender fill the socket; if it then brings less than worth,
-	// it is not worth it.
-	pause = 100 * time.Microsecond
-	worth = 1 << 10
+	// The rate of reads is looked at once in a window.
+	window = 20 * time.Millisecond
+	// So many reads in a window, each bringing little, are a sender that is busy
+	// and flushes every message.
+	manyReads = 64
+	little    = 8 << 10
+	// It stays busy as long as it sends so much in a window.
+	muchData = 32 << 10
+	// pause lets a busy sender fill the socket.
+	pause = time.Millisecond
 )
 
 // coalescer reads from a connection whose other side flushes each message. A
-// reader that keeps up would pay a system call and a wake-up for every row, more
-// than for everything else it does with it. After a run of such reads it waits a
-// moment before each, and reads what has come in the meantime. Messages that
-// come alone do not wait.
+// reader that keeps up with it pays a system call and a wake-up for every row,
+// several times what all the rest of the work on a row costs, and takes that
+// time from the sender where they share a processor. While the sender is busy,
+// the reader waits a moment before each read and takes what has come in the
+// meantime. When it is not, nothing waits.
 type coalescer struct {
 	conn net.Conn
-	run  int
-	last time.Time
+
+	began time.Time // of the window
+	reads int
+	bytes int
+	busy  bool
 }
 
 func (c *coalescer) Read(p []byte) (int, error) {
-	paused := c.run >= smallRun
-	if paused {
+	if c.busy {
 		time.Sleep(pause)
 	}
 	n, err := c.conn.Read(p)
-	now := time.Now()
-	switch {
-	case now.Sub(c.last) > 4*pause, paused && n < worth:
-		c.run = 0
-	case paused:
-	case n < small:
-		c.run++
-	default:
-		c.run = 0
+	c.reads++
+	c.bytes += n
+	if now := time.Now(); now.Sub(c.began) > window {
+		if c.busy {
+			c.busy = c.bytes >= muchData
+		} else {
+			c.busy = c.reads >= manyReads && c.bytes < c.reads*little
+		}
+		c.began, c.reads, c.bytes = now, 0, 0
 	}
-	c.last = now
 	return n, err
 }
