@@ -48,6 +48,7 @@ func (s *Service) settle(ctx context.Context, tx pgx.Tx, m *consume.Message, cus
 	}
 	if changed {
 		m.OnCommit(func() {
+			s.metrics.changed(ctx, o)
 			s.log.InfoContext(ctx, "order "+string(o.Status), "order_id", o.OrderID, "customer_id", o.CustomerID, "version", o.Version)
 		})
 	}

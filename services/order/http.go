@@ -69,6 +69,7 @@ func (s *Service) postOrder(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Idempotency-Replayed", "true")
 	} else {
 		s.relay.Hint()
+		s.metrics.changed(r.Context(), State{Status: Pending})
 		s.log.InfoContext(r.Context(), "order placed", "order_id", p.response.OrderID, "customer_id", p.response.CustomerID, "lines", len(p.response.Lines))
 	}
 	w.Header().Set("Location", "/orders/"+p.response.OrderID.String())
@@ -132,6 +133,7 @@ func (s *Service) cancelOrder(w http.ResponseWriter, r *http.Request) error {
 	}
 	if changed {
 		s.relay.Hint()
+		s.metrics.changed(r.Context(), o)
 		s.log.InfoContext(r.Context(), "order cancelled", "order_id", o.OrderID, "customer_id", o.CustomerID, "version", o.Version)
 	}
 	return service.WriteJSON(w, http.StatusOK, respond(o))

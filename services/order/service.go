@@ -38,6 +38,7 @@ type Service struct {
 	http     *service.HTTP
 	consumer *consume.Consumer
 	relay    *outbox.Relay
+	metrics  *metrics
 	closers  []func()
 	parts    []service.Part
 }
@@ -80,6 +81,9 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		return nil, err
 	}
 	s.store = &store{pool: pool, events: event.NewWriter(Name, codec)}
+	if s.metrics, err = newMetrics(tel.Metrics); err != nil {
+		return nil, err
+	}
 	if s.relay, err = cfg.Relay(cfg.Database, tel); err != nil {
 		return nil, err
 	}

@@ -159,15 +159,18 @@ func (c *Consumer) options(e *engine) []kgo.Opt {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			c.metrics.rebalances.WithLabelValues(rebalanceAssigned).Inc()
 			e.assign(parts, c.routes)
 			c.setJoined(true)
 		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, client *kgo.Client, parts map[string][]int32) {
 			if len(parts) > 0 {
+				c.metrics.rebalances.WithLabelValues(rebalanceRevoked).Inc()
 				c.commit(client, e, func() offsets { return e.revoke(parts, c.cfg.DrainTimeout) })
 			}
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			c.metrics.rebalances.WithLabelValues(rebalanceLost).Inc()
 			e.lose(parts)
 			c.setJoined(false)
 		}),

@@ -21,7 +21,15 @@ type metrics struct {
 	lag          *prometheus.GaugeVec
 	lagSeconds   *prometheus.GaugeVec
 	commitErrors prometheus.Counter
+	rebalances   *prometheus.CounterVec
 }
+
+// How a member's partitions change.
+const (
+	rebalanceAssigned = "assigned"
+	rebalanceRevoked  = "revoked"
+	rebalanceLost     = "lost"
+)
 
 func newMetrics(group string, reg prometheus.Registerer) (*metrics, error) {
 	labels := prometheus.Labels{"group": group}
@@ -55,9 +63,17 @@ func newMetrics(group string, reg prometheus.Registerer) (*metrics, error) {
 			Name: "quokka_consumer_commit_errors_total", ConstLabels: labels,
 			Help: "Offset commits that failed; their offsets are committed with the next.",
 		}),
+		rebalances: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "quokka_consumer_rebalances_total", ConstLabels: labels,
+			Help: "Changes of the partitions this member has, by kind: assigned, revoked, lost.",
+		}, []string{"kind"}),
+	}
+	// Rates need a first value.
+	for _, kind := range []string{rebalanceAssigned, rebalanceRevoked, rebalanceLost} {
+		m.rebalances.WithLabelValues(kind)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.records, m.duration, m.held, m.heldBytes, m.running, m.parkedKeys, m.lag, m.lagSeconds, m.commitErrors} {
+	for _, c := range []prometheus.Collector{m.rebalances, m.records, m.duration, m.held, m.heldBytes, m.running, m.parkedKeys, m.lag, m.lagSeconds, m.commitErrors} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
