@@ -169,7 +169,7 @@ func (b *Broker) openServer() error {
 		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
-	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID})
+	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats})
 	b.server = server.New(server.Config{
 		Handler:        handler,
 		Limits:         wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
@@ -27,6 +28,8 @@ type Sources struct {
 	Topics  *topics.Manager
 	Groups  *coordinator.Groups
 	NodeID  int32
+	// Commits counts the rounds that made records durable.
+	Commits func() commitlog.Stats
 }
 
 // Metrics counts requests and serves everything.
@@ -109,6 +112,7 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	marks := m.topics(p, img)
 	m.groups(r.Context(), p, marks)
 	m.requestFigures(p)
+	m.commits(p)
 	_ = p.Flush() // the scraper may have gone
 }
 
@@ -234,6 +238,15 @@ func (m *Metrics) groups(ctx context.Context, p *page, marks map[partitionKey]in
 }
 
 // requestFigures writes what was counted per request key.
+// commits writes what durability costs: under the group flush policy an
+// acknowledgement waits for one round and its sync.
+func (m *Metrics) commits(p *page) {
+	s := m.src.Commits()
+	p.sample("counter", "quokka_broker_commit_rounds_total", float64(s.Rounds))
+	p.sample("counter", "quokka_broker_syncs_total", float64(s.Syncs))
+	p.sample("counter", "quokka_broker_sync_seconds_total", s.SyncTime.Seconds())
+}
+
 func (m *Metrics) requestFigures(p *page) {
 	each := func(f func(key string, r *request)) {
 		for key := range m.requests {
