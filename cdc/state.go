@@ -122,7 +122,9 @@ func latest(found *state, value []byte) (*state, error) {
 	return st, nil
 }
 
-// save stores progress and returns when the broker has it.
+// save stores progress and returns when the broker has it, or ctx ends. What is
+// under way then may still arrive: an idempotent producer cannot take a record back
+// once it has tried to send it, and so would wait for a broker that is gone.
 func (s *stateStore) save(ctx context.Context, st *state) error {
 	st.UpdatedAt = time.Now().UTC()
 	value, err := json.Marshal(st)
@@ -130,7 +132,14 @@ func (s *stateStore) save(ctx context.Context, st *state) error {
 		return err
 	}
 	r := &kgo.Record{Topic: s.topic, Partition: 0, Key: []byte(s.key), Value: value}
-	if err := s.client.ProduceSync(ctx, r).FirstErr(); err != nil {
+	acked := make(chan error, 1)
+	s.client.Produce(ctx, r, func(_ *kgo.Record, err error) { acked <- err })
+	select {
+	case err = <-acked:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("store progress in topic %s: %w", s.topic, err)
 	}
 	return nil
