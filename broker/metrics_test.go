@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -25,8 +26,13 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	page := httptest.NewRecorder()
-	b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	// A request is counted once its answer is on its way, which the client may see first.
+	const produced = `kafka_network_request_duration_seconds_count{request="Produce"} 3` + "\n"
+	var page *httptest.ResponseRecorder
+	for deadline := time.Now().Add(10 * time.Second); page == nil || !strings.Contains(page.Body.String(), produced) && time.Now().Before(deadline); {
+		page = httptest.NewRecorder()
+		b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	}
 
 	sample := regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? [^ ]+$`)
 	seen, family := map[string]bool{}, ""
