@@ -16,6 +16,7 @@ import (
 	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/deploy/report"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/deploy/settle"
 	"github.com/quokka-stream/quokka/deploy/term"
 	"github.com/quokka-stream/quokka/deploy/workload"
@@ -178,10 +179,14 @@ func keep(ctx context.Context, out *term.Printer, p *platform.Platform) error {
 
 // PrintLinks prints the addresses of a running platform.
 func PrintLinks(out *term.Printer, at platform.Running) {
-	for _, link := range [][2]string{
-		{"order", at.OrderURL}, {"inventory", at.InventoryURL}, {"notification", at.NotificationURL}, {"search", at.SearchSyncURL},
+	var links [][2]string
+	for _, s := range roster.Services() {
+		links = append(links, [2]string{s.Name, at.Services[s.Name]})
+	}
+	links = append(links, [][2]string{
 		{"traces", at.TracesURL}, {"mails", at.MailURL}, {"Kafka", at.KafkaText()}, {"registry", at.RegistryURL},
-	} {
+	}...)
+	for _, link := range links {
 		if link[1] != "" {
 			out.Printf("  %s  %s\n", out.Paint(term.Dim, fmt.Sprintf("%-12s", link[0])), link[1])
 		}

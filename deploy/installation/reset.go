@@ -14,11 +14,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/quokka-stream/quokka/cdc"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas"
 )
 
 // Databases are the platform's, each owned by the role of the same name.
-var Databases = []string{"quokka_order", "quokka_inventory", "quokka_notification"}
+var Databases = roster.Databases()
 
 // Reset deletes everything of Quokka's in the given places: its topics and
 // groups, its databases with their replication slots, its mark in the registry,

@@ -7,29 +7,32 @@ import (
 	"net"
 	"strconv"
 	"syscall"
+
+	"github.com/quokka-stream/quokka/deploy/roster"
 )
 
 // Part is something with an address of its own.
 type Part string
 
-// The parts that listen.
+// The parts that listen, beside the services of package roster.
 const (
-	Broker       Part = "broker"
-	Registry     Part = "registry"
-	Order        Part = "order"
-	Inventory    Part = "inventory"
-	Notification Part = "notification"
-	SearchSync   Part = "search-sync"
-	Traces       Part = "traces"
-	SMTP         Part = "smtp"
-	Mail         Part = "mail"
-	Postgres     Part = "postgres"
+	Broker   Part = "broker"
+	Registry Part = "registry"
+	Traces   Part = "traces"
+	SMTP     Part = "smtp"
+	Mail     Part = "mail"
+	Postgres Part = "postgres"
 )
 
 // DefaultPorts are the ports on 127.0.0.1 of a platform that stays up.
-var DefaultPorts = map[Part]int{
-	Broker: 9092, Registry: 8081, Order: 8101, Inventory: 8102, Notification: 8103, SearchSync: 8104,
-	Traces: 16686, SMTP: 1025, Mail: 8025, Postgres: 54329,
+var DefaultPorts = defaultPorts()
+
+func defaultPorts() map[Part]int {
+	ports := map[Part]int{Broker: 9092, Registry: 8081, Traces: 16686, SMTP: 1025, Mail: 8025, Postgres: 54329}
+	for _, s := range roster.Services() {
+		ports[Part(s.Name)] = s.Port()
+	}
+	return ports
 }
 
 // Flag is the option that sets the part's address.

@@ -3,6 +3,8 @@ package platform
 import (
 	"log/slog"
 	"slices"
+
+	"github.com/quokka-stream/quokka/deploy/roster"
 )
 
 // Config says what to run and what is there already. The zero value runs
@@ -46,7 +48,10 @@ type Config struct {
 
 // parts lists what is to be started and listens.
 func (c Config) parts() []Part {
-	all := []Part{Broker, Registry, Postgres, Order, Inventory, Notification, SearchSync, SMTP, Mail, Traces}
+	all := []Part{Broker, Registry, Postgres, SMTP, Mail, Traces}
+	for _, s := range roster.Services() {
+		all = append(all, Part(s.Name))
+	}
 	return slices.DeleteFunc(all, func(p Part) bool {
 		switch p {
 		case Broker:

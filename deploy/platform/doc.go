@@ -1,5 +1,5 @@
 // Package platform runs all of Quokka in one process: broker, schema registry,
-// a private PostgreSQL, the four services, change data capture, the mail sink
+// a private PostgreSQL, the services, change data capture, the mail sink
 // and the trace store, each on its own port and none knowing that the others
 // are near. What the configuration gives an address for is used where it is
 // instead of being started.

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/quokka-stream/quokka/deploy/roster"
 )
 
 // startPatience is how long the parts may take to be ready once all have
@@ -27,10 +29,9 @@ func (p *Platform) awaitReady(ctx context.Context) error {
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	checks := p.ready
-	for _, s := range []struct{ name, url string }{
-		{"order", p.at.OrderURL}, {"inventory", p.at.InventoryURL}, {"notification", p.at.NotificationURL}, {"search-sync", p.at.SearchSyncURL},
-	} {
-		checks = append(checks, check{s.name, func(ctx context.Context) error { return readyz(ctx, client, s.url) }})
+	for _, s := range roster.Services() {
+		url := p.at.Services[s.Name]
+		checks = append(checks, check{s.Name, func(ctx context.Context) error { return readyz(ctx, client, url) }})
 	}
 	for _, c := range checks {
 		for {

@@ -8,6 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/quokka-stream/quokka/services/inventory"
+	"github.com/quokka-stream/quokka/services/notification"
+	"github.com/quokka-stream/quokka/services/order"
+	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
 // Running is where a running platform can be reached, as kept in the file
@@ -28,6 +33,26 @@ type Running struct {
 	SMTP            string    `json:"smtp"`
 	TracesURL       string    `json:"traces_url,omitempty"`
 	DataDir         string    `json:"data_dir"`
+	// Services has the URL of every service by name, of the four above too.
+	Services map[string]string `json:"services"`
+}
+
+// serves notes where a service answers.
+func (r *Running) serves(name, url string) {
+	if r.Services == nil {
+		r.Services = map[string]string{}
+	}
+	r.Services[name] = url
+	switch name {
+	case order.Name:
+		r.OrderURL = url
+	case inventory.Name:
+		r.InventoryURL = url
+	case notification.Name:
+		r.NotificationURL = url
+	case searchsync.Name:
+		r.SearchSyncURL = url
+	}
 }
 
 // RunningFile is the name of the file in the data directory.

@@ -13,69 +13,40 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quokka-stream/quokka/cdc"
-	"github.com/quokka-stream/quokka/services/inventory"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/services/kit/service"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
-	"github.com/quokka-stream/quokka/services/notification"
-	"github.com/quokka-stream/quokka/services/order"
-	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
-// startServices starts the four services at the same time, as none needs another
-// to start, and then cdc: what it captures is declared by the services'
-// migrations.
+// startServices starts the services at the same time, as none needs another to
+// start, and then cdc: what it captures is declared by the services' migrations.
 func (p *Platform) startServices(whole context.Context) error {
 	g, ctx := errgroup.WithContext(whole)
-	g.Go(func() error {
-		return start(ctx, p, Order, order.New, func(c *order.Config, l net.Listener) { c.Listener = l },
-			func(at *Running, url string) { at.OrderURL = url })
-	})
-	g.Go(func() error {
-		return start(ctx, p, Inventory, inventory.New, func(c *inventory.Config, l net.Listener) { c.Listener = l },
-			func(at *Running, url string) { at.InventoryURL = url })
-	})
-	g.Go(func() error {
-		return start(ctx, p, Notification, notification.New, func(c *notification.Config, l net.Listener) { c.Listener = l },
-			func(at *Running, url string) { at.NotificationURL = url })
-	})
-	g.Go(func() error {
-		return start(ctx, p, SearchSync, searchsync.New, func(c *searchsync.Config, l net.Listener) { c.Listener = l },
-			func(at *Running, url string) { at.SearchSyncURL = url })
-	})
+	for _, s := range roster.Services() {
+		g.Go(func() error { return p.startService(ctx, s) })
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	return p.startCDC(whole)
 }
 
-// start starts one service as its own program would, from the environment, but
-// with the platform's addresses and on the platform's listener.
-func start[C service.Configured, S service.Service](
-	ctx context.Context, p *Platform, part Part,
-	create func(context.Context, C, *telemetry.Telemetry) (S, error),
-	listen func(*C, net.Listener), address func(*Running, string),
-) error {
-	cfg, err := service.Load[C](p.environ())
-	if err != nil {
-		return err
-	}
-	listener := p.takeListener(part)
-	listen(&cfg, listener)
-	name := string(part)
-	tel, err := p.telemetry(ctx, name)
-	if err != nil {
-		return err
-	}
-	s, err := create(ctx, cfg, tel)
+// startService starts one service as its own program would, from the environment,
+// but with the platform's addresses and on the platform's listener.
+func (p *Platform) startService(ctx context.Context, s roster.Service) error {
+	listener := p.takeListener(Part(s.Name))
+	running, err := s.Start(ctx, p.environ(), listener, func(service.Config) (*telemetry.Telemetry, error) {
+		return p.telemetry(ctx, s.Name)
+	})
 	if err != nil {
 		listener.Close()
-		if !strings.HasPrefix(err.Error(), name) {
-			err = fmt.Errorf("%s: %w", name, err)
+		if !strings.HasPrefix(err.Error(), s.Name) {
+			err = fmt.Errorf("%s: %w", s.Name, err)
 		}
 		return err
 	}
-	p.parts.runContext(services, name, s.Run)
-	p.set(func(at *Running) { address(at, "http://"+s.Addr()) })
+	p.parts.runContext(services, s.Name, running.Run)
+	p.set(func(at *Running) { at.serves(s.Name, "http://"+running.Addr()) })
 	return nil
 }
 

@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/deploy/term"
 )
 
@@ -21,24 +25,38 @@ type servers struct {
 
 // listen are the addresses of the parts that are started.
 type listen struct {
-	BrokerAddr       string `env:"QUOKKA_BROKER_ADDR" placeholder:"ADDR" help:"Kafka broker: 127.0.0.1:9092." group:"Where parts listen (demo takes free ports)"`
-	RegistryAddr     string `env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Schema registry: 127.0.0.1:8081." group:"Where parts listen (demo takes free ports)"`
-	OrderAddr        string `env:"QUOKKA_ORDER_ADDR" placeholder:"ADDR" help:"Order service: 127.0.0.1:8101." group:"Where parts listen (demo takes free ports)"`
-	InventoryAddr    string `env:"QUOKKA_INVENTORY_ADDR" placeholder:"ADDR" help:"Inventory service: 127.0.0.1:8102." group:"Where parts listen (demo takes free ports)"`
-	NotificationAddr string `env:"QUOKKA_NOTIFICATION_ADDR" placeholder:"ADDR" help:"Notification service: 127.0.0.1:8103." group:"Where parts listen (demo takes free ports)"`
-	SearchSyncAddr   string `env:"QUOKKA_SEARCH_SYNC_ADDR" placeholder:"ADDR" help:"Search-sync service: 127.0.0.1:8104." group:"Where parts listen (demo takes free ports)"`
-	TracesAddr       string `env:"QUOKKA_TRACES_ADDR" placeholder:"ADDR" help:"Traces, as Jaeger serves them: 127.0.0.1:16686." group:"Where parts listen (demo takes free ports)"`
-	SMTPAddr         string `name:"smtp-addr" env:"QUOKKA_SMTP_ADDR" placeholder:"ADDR" help:"Mail sink, SMTP: 127.0.0.1:1025." group:"Where parts listen (demo takes free ports)"`
-	MailAddr         string `env:"QUOKKA_MAIL_ADDR" placeholder:"ADDR" help:"Mail sink, HTTP: 127.0.0.1:8025." group:"Where parts listen (demo takes free ports)"`
-	PostgresAddr     string `env:"QUOKKA_POSTGRES_ADDR" placeholder:"ADDR" help:"PostgreSQL: 127.0.0.1:54329." group:"Where parts listen (demo takes free ports)"`
+	BrokerAddr   string `env:"QUOKKA_BROKER_ADDR" placeholder:"ADDR" help:"Kafka broker: 127.0.0.1:9092." group:"Where parts listen (demo takes free ports)"`
+	RegistryAddr string `env:"QUOKKA_REGISTRY_ADDR" placeholder:"ADDR" help:"Schema registry: 127.0.0.1:8081." group:"Where parts listen (demo takes free ports)"`
+	// ServiceAddrs has a flag for each service, made by serviceFlags.
+	ServiceAddrs kong.Plugins `embed:""`
+	TracesAddr   string       `env:"QUOKKA_TRACES_ADDR" placeholder:"ADDR" help:"Traces, as Jaeger serves them: 127.0.0.1:16686." group:"Where parts listen (demo takes free ports)"`
+	SMTPAddr     string       `name:"smtp-addr" env:"QUOKKA_SMTP_ADDR" placeholder:"ADDR" help:"Mail sink, SMTP: 127.0.0.1:1025." group:"Where parts listen (demo takes free ports)"`
+	MailAddr     string       `env:"QUOKKA_MAIL_ADDR" placeholder:"ADDR" help:"Mail sink, HTTP: 127.0.0.1:8025." group:"Where parts listen (demo takes free ports)"`
+	PostgresAddr string       `env:"QUOKKA_POSTGRES_ADDR" placeholder:"ADDR" help:"PostgreSQL: 127.0.0.1:54329." group:"Where parts listen (demo takes free ports)"`
 }
 
 func (l listen) parts() map[platform.Part]string {
-	return map[platform.Part]string{
-		platform.Broker: l.BrokerAddr, platform.Registry: l.RegistryAddr, platform.Order: l.OrderAddr, platform.Inventory: l.InventoryAddr,
-		platform.Notification: l.NotificationAddr, platform.SearchSync: l.SearchSyncAddr, platform.Traces: l.TracesAddr,
+	addrs := map[platform.Part]string{
+		platform.Broker: l.BrokerAddr, platform.Registry: l.RegistryAddr, platform.Traces: l.TracesAddr,
 		platform.SMTP: l.SMTPAddr, platform.Mail: l.MailAddr, platform.Postgres: l.PostgresAddr,
 	}
+	for i, s := range roster.Services() {
+		addrs[platform.Part(s.Name)] = reflect.ValueOf(l.ServiceAddrs[i]).Elem().Field(0).String()
+	}
+	return addrs
+}
+
+// serviceFlags makes the flag of each service's address: a struct of one field,
+// tagged as the fields of listen are.
+func serviceFlags() kong.Plugins {
+	var flags kong.Plugins
+	for _, s := range roster.Services() {
+		tag := fmt.Sprintf(`name:"%s-addr" env:%q placeholder:"ADDR" help:"%s service: %s." group:"Where parts listen (demo takes free ports)"`,
+			s.Name, s.Variable("ADDR"), strings.ToUpper(s.Name[:1])+s.Name[1:], s.Addr())
+		field := reflect.StructField{Name: "Addr", Type: reflect.TypeFor[string](), Tag: reflect.StructTag(tag)}
+		flags = append(flags, reflect.New(reflect.StructOf([]reflect.StructField{field})).Interface())
+	}
+	return flags
 }
 
 // platformFlags are what demo and up have in common.

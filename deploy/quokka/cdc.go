@@ -41,4 +41,4 @@ func (c cdcCmd) Run(ctx context.Context) error {
 }
 
 // Help lists the environment variables.
-func (cdcCmd) Help() string { return variables[service.Config]() }
+func (cdcCmd) Help() string { return variables(service.Config{}) }

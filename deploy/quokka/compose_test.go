@@ -19,20 +19,20 @@ import (
 	"github.com/quokka-stream/quokka/cdc"
 	"github.com/quokka-stream/quokka/deploy/compose"
 	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas"
-	"github.com/quokka-stream/quokka/services/inventory"
 	"github.com/quokka-stream/quokka/services/kit/service"
-	"github.com/quokka-stream/quokka/services/notification"
-	"github.com/quokka-stream/quokka/services/order"
-	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
 // configurations are those of the commands that take theirs from the
 // environment alone.
-var configurations = map[string]any{
-	"order": order.Config{}, "inventory": inventory.Config{}, "notification": notification.Config{},
-	"search-sync": searchsync.Config{}, "cdc": service.Config{},
-}
+var configurations = func() map[string]any {
+	configs := map[string]any{"cdc": service.Config{}}
+	for _, s := range roster.Services() {
+		configs[s.Name] = s.Config
+	}
+	return configs
+}()
 
 // foreignPorts are where images of others listen.
 var foreignPorts = map[string][]string{
@@ -41,11 +41,16 @@ var foreignPorts = map[string][]string{
 }
 
 // publishedParts says which part a published port of a service belongs to.
-var publishedParts = map[string][]platform.Part{
-	"broker": {platform.Broker}, "registry": {platform.Registry}, "postgres": {platform.Postgres},
-	"order": {platform.Order}, "inventory": {platform.Inventory}, "notification": {platform.Notification},
-	"search-sync": {platform.SearchSync}, "jaeger": {platform.Traces}, "mailpit": {platform.SMTP, platform.Mail},
-}
+var publishedParts = func() map[string][]platform.Part {
+	parts := map[string][]platform.Part{
+		"broker": {platform.Broker}, "registry": {platform.Registry}, "postgres": {platform.Postgres},
+		"jaeger": {platform.Traces}, "mailpit": {platform.SMTP, platform.Mail},
+	}
+	for _, s := range roster.Services() {
+		parts[s.Name] = []platform.Part{platform.Part(s.Name)}
+	}
+	return parts
+}()
 
 // parse parses a command line as the program does, in the environment env.
 func parse(t *testing.T, env types.MappingWithEquals, args []string) (*kong.Context, error) {
@@ -59,7 +64,7 @@ func parse(t *testing.T, env types.MappingWithEquals, args []string) (*kong.Cont
 	for name, value := range env {
 		t.Setenv(name, *value)
 	}
-	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	parser, err := newParser(kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/quokka-stream/quokka/services/inventory"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/services/kit/service"
-	"github.com/quokka-stream/quokka/services/notification"
-	"github.com/quokka-stream/quokka/services/order"
-	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
 // variablesInCode maps each environment variable that the command or a service
@@ -29,8 +26,8 @@ func variablesInCode(t *testing.T) map[string]string {
 			found[name] = value
 		}
 	}
-	for _, cfg := range []any{order.Config{}, inventory.Config{}, notification.Config{}, searchsync.Config{}} {
-		variables, err := service.Variables(cfg)
+	for _, s := range roster.Services() {
+		variables, err := service.Variables(s.Config)
 		if err != nil {
 			t.Error(err)
 		}
@@ -38,7 +35,7 @@ func variablesInCode(t *testing.T) map[string]string {
 			add(v.Name, v.Default)
 		}
 	}
-	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard))
+	parser, err := newParser(kong.Writers(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}

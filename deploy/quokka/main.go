@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/deploy/term"
 )
 
@@ -35,16 +36,24 @@ type commands struct {
 	Orders ordersCmd `cmd:"" help:"Read orders from their events." group:"Look into a running platform"`
 	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
 
-	Setup        setupCmd        `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`
-	Broker       brokerCmd       `cmd:"" help:"Run the broker alone." group:"One part alone"`
-	Registry     registryCmd     `cmd:"" help:"Run the schema registry alone." group:"One part alone"`
-	Schemas      schemasCmd      `cmd:"" help:"Create the topics and register the schemas." group:"One part alone"`
-	CDC          cdcCmd          `cmd:"" name:"cdc" help:"Run change data capture alone." group:"One part alone"`
-	Order        orderCmd        `cmd:"" help:"Run the order service alone." group:"One part alone"`
-	Inventory    inventoryCmd    `cmd:"" help:"Run the inventory service alone." group:"One part alone"`
-	Notification notificationCmd `cmd:"" help:"Run the notification service alone." group:"One part alone"`
-	SearchSync   searchSyncCmd   `cmd:"" name:"search-sync" help:"Run the search-sync service alone." group:"One part alone"`
-	Health       healthCmd       `cmd:"" help:"Ask parts whether they are well; exits 1 if one is not." group:"One part alone"`
+	Setup    setupCmd    `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`
+	Broker   brokerCmd   `cmd:"" help:"Run the broker alone." group:"One part alone"`
+	Registry registryCmd `cmd:"" help:"Run the schema registry alone." group:"One part alone"`
+	Schemas  schemasCmd  `cmd:"" help:"Create the topics and register the schemas." group:"One part alone"`
+	CDC      cdcCmd      `cmd:"" name:"cdc" help:"Run change data capture alone." group:"One part alone"`
+	Health   healthCmd   `cmd:"" help:"Ask parts whether they are well; exits 1 if one is not." group:"One part alone"`
+}
+
+// newParser builds the command line, with a command for each service.
+func newParser(options ...kong.Option) (*kong.Kong, error) {
+	var c commands
+	for _, l := range []*listen{&c.Demo.listen, &c.Up.listen, &c.Doctor.listen} {
+		l.ServiceAddrs = serviceFlags()
+	}
+	for _, s := range roster.Services() {
+		options = append(options, kong.DynamicCommand(s.Name, "Run the "+s.Name+" service alone.", "One part alone", &serviceCmd{s}))
+	}
+	return kong.New(&c, options...)
 }
 
 // output is where a command writes.
@@ -63,7 +72,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 
 	helped := false
-	parser, err := kong.New(&commands{},
+	parser, err := newParser(
 		kong.Name("quokka"),
 		kong.Description("An event-driven order platform on a Kafka-protocol broker of its own."),
 		kong.Writers(stdout, stderr),

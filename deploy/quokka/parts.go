@@ -11,14 +11,11 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas/apply"
 	"github.com/quokka-stream/quokka/schemas/registry"
-	"github.com/quokka-stream/quokka/services/inventory"
 	"github.com/quokka-stream/quokka/services/kit/service"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
-	"github.com/quokka-stream/quokka/services/notification"
-	"github.com/quokka-stream/quokka/services/order"
-	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
 type brokerCmd struct {
@@ -79,48 +76,31 @@ func (c *applyCmd) Run(ctx context.Context) error {
 	return apply.Apply(ctx, apply.Config{Brokers: c.Kafka, RegistryURL: c.Registry, Logger: logger("schemas")})
 }
 
-// The services are configured by the environment alone; their help lists it.
-type (
-	orderCmd        struct{}
-	inventoryCmd    struct{}
-	notificationCmd struct{}
-	searchSyncCmd   struct{}
-)
+// serviceCmd runs one service as its own program does. It is configured by the
+// environment alone; its help lists the variables.
+type serviceCmd struct{ service roster.Service }
 
-func (orderCmd) Run(ctx context.Context) error { return runService(ctx, order.Name, order.New) }
-func (inventoryCmd) Run(ctx context.Context) error {
-	return runService(ctx, "inventory", inventory.New)
-}
-func (notificationCmd) Run(ctx context.Context) error {
-	return runService(ctx, "notification", notification.New)
-}
-func (searchSyncCmd) Run(ctx context.Context) error {
-	return runService(ctx, "search-sync", searchsync.New)
-}
-
-func (orderCmd) Help() string        { return variables[order.Config]() }
-func (inventoryCmd) Help() string    { return variables[inventory.Config]() }
-func (notificationCmd) Help() string { return variables[notification.Config]() }
-func (searchSyncCmd) Help() string   { return variables[searchsync.Config]() }
-
-// runService runs one service as its own program does.
-func runService[C service.Configured, S service.Service](ctx context.Context, name string, create func(context.Context, C, *telemetry.Telemetry) (S, error)) error {
-	cfg, err := service.Load[C](environ())
-	if err != nil {
-		return err
-	}
-	tel, err := newTelemetry(ctx, name, cfg.Base())
-	if err != nil {
-		return err
-	}
-	defer flush(ctx, tel)
-	s, err := create(ctx, cfg, tel)
+// Run runs the service until ctx ends.
+func (c *serviceCmd) Run(ctx context.Context) (err error) {
+	var tel *telemetry.Telemetry
+	defer func() {
+		if tel != nil {
+			flush(ctx, tel)
+		}
+	}()
+	s, err := c.service.Start(ctx, environ(), nil, func(base service.Config) (*telemetry.Telemetry, error) {
+		tel, err = newTelemetry(ctx, c.service.Name, base)
+		return tel, err
+	})
 	if err != nil {
 		return err
 	}
 	tel.Logger.Info("started", "addr", s.Addr())
 	return s.Run(ctx)
 }
+
+// Help lists the environment variables.
+func (c *serviceCmd) Help() string { return variables(c.service.Config) }
 
 func newTelemetry(ctx context.Context, name string, base service.Config) (*telemetry.Telemetry, error) {
 	return telemetry.New(ctx, telemetry.Config{
@@ -137,9 +117,8 @@ func flush(ctx context.Context, tel *telemetry.Telemetry) {
 }
 
 // variables lists the environment variables of a service's configuration.
-func variables[C any]() string {
-	var c C
-	list, err := service.Variables(c)
+func variables(cfg any) string {
+	list, err := service.Variables(cfg)
 	if err != nil {
 		return err.Error()
 	}
