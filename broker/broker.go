@@ -168,6 +168,7 @@ func (b *Broker) openServer() error {
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
 		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
+		Trace: b.trace(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
 	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats})
 	b.server = server.New(server.Config{

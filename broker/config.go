@@ -124,6 +124,12 @@ type Config struct {
 	// of one topic; default 10000 and 1000.
 	MaxPartitions, MaxTopicPartitions int
 
+	// Trace, if it is set, is called once for each batch that a client produced,
+	// when its request is answered, by the connection's goroutine: it must be quick
+	// and must not block. Whoever wants spans makes them of it; see ProduceTrace.
+	// Without it nothing is measured and nothing allocated.
+	Trace func(ProduceTrace)
+
 	// Logger receives what the broker has to say; default slog.Default().
 	Logger *slog.Logger
 }

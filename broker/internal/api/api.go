@@ -42,6 +42,10 @@ type Config struct {
 	Authorization bool
 	// StaticConfigs are the broker settings that DescribeConfigs reports.
 	StaticConfigs map[string]string
+	// Trace, if it is set, is told of each batch produced.
+	Trace func(ProduceTrace)
+	// Synced says that what counts as durable was synced, not only written.
+	Synced bool
 	// Advertise returns the address that a client of this session is to use.
 	Advertise func(*Session) (host string, port int32)
 }

@@ -19,6 +19,10 @@ import (
 // the waiting for the disk to the reply: the connection's next request may be
 // staged meanwhile.
 func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
+	var received time.Time
+	if h.cfg.Trace != nil {
+		received = time.Now()
+	}
 	req, err := wire.ParseProduce(c.req.Version, c.req.Body)
 	if err != nil {
 		return nil, fmt.Errorf("produce: %w", err)
@@ -53,6 +57,9 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		failed = failed || s.out.ErrorCode != errcode.None
 	}
 	if req.Acks == 0 {
+		if h.cfg.Trace != nil {
+			h.traceProduce(c, received, stages, 0, nil)
+		}
 		// There is no response to say it in, so the connection says that it failed.
 		if failed {
 			return nil, errors.New("a produce request with acks=0 failed")
@@ -60,7 +67,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		return nil, ErrNoReply
 	}
 	deadline := time.Now().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
-	return func(ctx context.Context, v *wire.Vec) error {
+	reply := func(ctx context.Context, v *wire.Vec) error {
 		if err := finishProduce(ctx, stages, req.Acks, deadline); err != nil {
 			return err
 		}
@@ -71,7 +78,11 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 			wire.PutBuffer(c.req.Frame) // the records were all that aliased it
 		}
 		return nil
-	}, nil
+	}
+	if h.cfg.Trace != nil {
+		return h.traceProduce(c, received, stages, req.Acks, reply), nil
+	}
+	return reply, nil
 }
 
 func (h *Handler) produceTopic(c *call, t *wire.ProduceTopic) (*cluster.Topic, int16) {

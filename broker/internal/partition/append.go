@@ -105,7 +105,7 @@ func (p *Partition) stage(batches []checked, origin Origin) (*Pending, error) {
 			a.base = got.Base
 		}
 		a.last = got.Last
-		a.size += len(c.batch)
+		a.size += int32(len(c.batch))
 		if c.info.LogAppendTime() {
 			a.logAppendTime = c.info.MaxTimestamp
 		}

@@ -3,6 +3,7 @@ package partition
 import (
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 )
@@ -12,12 +13,16 @@ type Pending struct {
 	p             *Partition // nil once nothing can change any more
 	base, last    int64
 	logAppendTime int64
-	size          int
+	size          int32 // 0 where the batch was in the log before
 	state         state
 	err           error
 	onWritten     chan struct{}
 	onDurable     chan struct{}
+	times         *times // nil unless somebody watches
 }
+
+// times are when a watched append came how far; zero: not yet, or it failed.
+type times struct{ written, durable time.Time }
 
 type state uint8
 
@@ -74,8 +79,49 @@ func (a *Pending) Err() error {
 	return a.err
 }
 
+// Watch makes the append remember when it comes how far. again: the batch was
+// appended before, and this is a repetition of it.
+func (a *Pending) Watch() (again bool) {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	if a.times != nil {
+		return true // it was watched when it was appended
+	}
+	a.times = &times{}
+	a.stamp(a.state, a.err)
+	return a.size == 0
+}
+
+// Times are when a watched append was written and when it became durable; zero for
+// what it has not reached.
+func (a *Pending) Times() (written, durable time.Time) {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	if a.times == nil {
+		return written, durable
+	}
+	return a.times.written, a.times.durable
+}
+
+// stamp notes the time of reaching a state, for who watches. The lock is held.
+func (a *Pending) stamp(to state, err error) {
+	if err != nil || to < stateWritten {
+		return
+	}
+	now := a.p.now()
+	if a.times.written.IsZero() {
+		a.times.written = now
+	}
+	if to == stateDone {
+		a.times.durable = now
+	}
+}
+
 // move takes a to a later state. The lock is held.
 func (a *Pending) move(to state, err error) {
+	if a.times != nil {
+		a.stamp(to, err)
+	}
 	if a.state < stateWritten && a.onWritten != nil {
 		close(a.onWritten)
 	}
@@ -126,7 +172,7 @@ func (p *Partition) advance() {
 	bytes, n := 0, 0
 	for n < len(p.pending) && p.pending[n].last < p.highWatermark {
 		p.pending[n].move(stateDone, nil)
-		bytes += p.pending[n].size
+		bytes += int(p.pending[n].size)
 		n++
 	}
 	p.drop(n)
