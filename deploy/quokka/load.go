@@ -47,15 +47,15 @@ func (c *loadCmd) Run(ctx context.Context, out *output) error {
 		return err
 	}
 	defer accepted.Close()
-	p := &pace{rate: c.Rate, begin: time.Now(), total: c.Orders, out: out.out}
+	p := &pace{begin: time.Now(), total: c.Orders, out: out.out}
 	for seed := c.Seed; c.Orders == 0 || p.placed() < c.Orders; seed++ {
 		n := loadChunk
 		if c.Orders > 0 {
 			n = c.Orders
 		}
 		_, err := workload.Run(ctx, workload.Config{
-			OrderURL: order, InventoryURL: inventory, Ledger: accepted,
-			Placed: func(int) { p.next(ctx) },
+			OrderURL: order, InventoryURL: inventory, Ledger: accepted, Rate: c.Rate,
+			Placed: func(int) { p.next() },
 		}, workload.NewPlan(seed, n))
 		if err != nil {
 			if ctx.Err() != nil && c.Orders == 0 {
@@ -82,9 +82,8 @@ func (c *loadCmd) services() (order, inventory string, err error) {
 	return cmp.Or(c.Order, at.OrderURL), cmp.Or(c.Inventory, at.InventoryURL), nil
 }
 
-// pace spreads orders over time and says how far they are.
+// pace counts placed orders and says from time to time how far they are.
 type pace struct {
-	rate  float64
 	begin time.Time
 	total int
 	out   *term.Printer
@@ -100,11 +99,10 @@ func (p *pace) placed() int {
 	return p.done
 }
 
-// next counts an order and returns when the next one is due.
-func (p *pace) next(ctx context.Context) {
+// next counts an order.
+func (p *pace) next() {
 	p.mu.Lock()
 	p.done++
-	done := p.done
 	now := time.Now()
 	tell := now.Sub(p.reported) >= 2*time.Second
 	if tell {
@@ -113,14 +111,6 @@ func (p *pace) next(ctx context.Context) {
 	p.mu.Unlock()
 	if tell {
 		p.report()
-	}
-	if p.rate == 0 {
-		return
-	}
-	due := p.begin.Add(time.Duration(float64(done) / p.rate * float64(time.Second)))
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Until(due)):
 	}
 }
 

@@ -22,8 +22,12 @@ type Config struct {
 	OrderURL, InventoryURL string
 	// Ledger takes what was sent and accepted.
 	Ledger *ledger.Ledger
-	// Workers place orders at the same time; zero means 8.
+	// Workers place orders at the same time; zero means 8, and 64 with a Rate.
 	Workers int
+	// Rate is how many orders are sent a second, whether or not those before them
+	// were answered, as long as a worker is free: a slow platform gets no less to
+	// do. Zero means as fast as the workers get answers.
+	Rate float64
 	// Patience is how long one request is tried; zero means 30 seconds.
 	Patience time.Duration
 	// Placed, if set, is told each time one more order is accepted.
@@ -45,7 +49,8 @@ type Result struct {
 type Placed struct {
 	OrderID string
 	Fate    Fate
-	// SentAt is when the request first left.
+	// SentAt is when the request first left, or with a Rate when it was due: an
+	// order that waited for a worker has waited for the platform.
 	SentAt time.Time
 }
 
@@ -53,6 +58,9 @@ type Placed struct {
 func Run(ctx context.Context, cfg Config, plan Plan) (Result, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = 8
+		if cfg.Rate > 0 {
+			cfg.Workers = 64
+		}
 	}
 	if cfg.Patience <= 0 {
 		cfg.Patience = 30 * time.Second
@@ -160,8 +168,13 @@ func (r *run) each(ctx context.Context, n int, f func(context.Context, int) erro
 // done when it returns.
 func (r *run) placeAll(ctx context.Context) error {
 	beside, besideCtx := errgroup.WithContext(ctx)
+	begin := time.Now()
 	err := r.each(besideCtx, len(r.plan.Orders), func(ctx context.Context, i int) error {
-		if err := r.place(ctx, i); err != nil {
+		due, err := r.awaitTurn(ctx, begin, i)
+		if err != nil {
+			return err
+		}
+		if err := r.place(ctx, i, due); err != nil {
 			return err
 		}
 		if o := r.plan.Orders[i]; o.Fate == Cancelled {
@@ -185,12 +198,25 @@ func (r *run) placeAll(ctx context.Context) error {
 	return errors.Join(err, besideErr)
 }
 
-// place places one order, once or twice.
-func (r *run) place(ctx context.Context, i int) error {
+// awaitTurn returns when order i is due, and since when it was.
+func (r *run) awaitTurn(ctx context.Context, begin time.Time, i int) (time.Time, error) {
+	if r.cfg.Rate <= 0 {
+		return time.Now(), ctx.Err()
+	}
+	due := begin.Add(time.Duration(float64(i) / r.cfg.Rate * float64(time.Second)))
+	select {
+	case <-ctx.Done():
+		return due, ctx.Err()
+	case <-time.After(time.Until(due)):
+		return due, nil
+	}
+}
+
+// place places one order, once or twice, that was due at the given time.
+func (r *run) place(ctx context.Context, i int, sent time.Time) error {
 	o := r.plan.Orders[i]
 	key := fmt.Sprintf("demo-%s-%d", r.id, i)
 	customer := r.customers[o.Customer]
-	sent := time.Now()
 	if err := r.cfg.Ledger.Send(ledger.Sent{Key: key, CustomerID: customer, At: sent}); err != nil {
 		return err
 	}

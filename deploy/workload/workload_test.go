@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -183,6 +184,27 @@ func TestRunCarriesOutThePlan(t *testing.T) {
 	for _, p := range plan.Products {
 		if s.stock[p.SKU] < p.Stock-1 || s.products[p.SKU] == "" {
 			t.Errorf("product %s: stock %d, want at least %d", p.SKU, s.stock[p.SKU], p.Stock)
+		}
+	}
+}
+
+// TestRateIsKept: with a rate, orders are due in even steps from the first,
+// however many workers send them.
+func TestRateIsKept(t *testing.T) {
+	for _, workers := range []int{1, 0} {
+		_, cfg := newShop(t)
+		cfg.Rate, cfg.Workers = 500, workers
+		result, err := Run(t.Context(), cfg, NewPlan(1, 30))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range result.Orders {
+			if got, want := o.SentAt.Sub(result.Orders[0].SentAt), time.Duration(i)*2*time.Millisecond; got != want {
+				t.Errorf("%d workers: order %d was due after %v, want %v", workers, i, got, want)
+			}
+		}
+		if result.Took < 29*2*time.Millisecond {
+			t.Errorf("30 orders at 500 a second took %v", result.Took)
 		}
 	}
 }

@@ -61,7 +61,6 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		return nil, err
 	}
 	consumer.Decode, consumer.Unavailable = event.Decode(s.serde), waitFor
-	consumer.Concurrency = 2 // the index takes one batch at a time
 	if s.consumer, err = consume.New(consumer); err != nil {
 		return nil, err
 	}
