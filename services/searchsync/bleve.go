@@ -139,7 +139,7 @@ func put(batch *bleve.Batch, id string, doc Document) error {
 	} else {
 		source, err := json.Marshal(doc.Fields)
 		if err != nil {
-			return fmt.Errorf("encode document %s: %w", id, err)
+			return &DocumentError{Kind: doc.Kind, ID: doc.ID, Reason: err.Error()}
 		}
 		data[fieldSource] = string(source)
 		for name, value := range doc.Fields {
@@ -224,6 +224,9 @@ func (b *bleveIndex) Get(_ context.Context, kind Kind, id string) (Document, err
 	}
 	return *doc, nil
 }
+
+// Ready implements Index.
+func (b *bleveIndex) Ready(context.Context) error { return nil }
 
 // Close implements Index.
 func (b *bleveIndex) Close() error {

@@ -96,7 +96,8 @@ func (s *Service) linesLogged(ctx context.Context, batch []*consume.Message) err
 }
 
 // apply makes the documents durable in the index. Inside a trace it is a span of
-// its own; log lines are untraced.
+// its own; log lines are untraced. A document that the index will never take
+// goes to the dead-letter topic, everything else waits for the index.
 func (s *Service) apply(ctx context.Context, docs []Document) error {
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		var span trace.Span
@@ -104,8 +105,12 @@ func (s *Service) apply(ctx context.Context, docs []Document) error {
 			trace.WithAttributes(attribute.Int("quokka.documents", len(docs))))
 		defer span.End()
 	}
-	if err := s.index.Apply(ctx, docs); err != nil {
-		return fmt.Errorf("%w: %w", errIndex, err)
+	err := s.index.Apply(ctx, docs)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := errors.AsType[*DocumentError](err); ok {
+		return consume.Reject(err)
+	}
+	return fmt.Errorf("%w: %w", errIndex, err)
 }

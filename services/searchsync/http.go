@@ -44,7 +44,7 @@ func (s *Service) search(w http.ResponseWriter, r *http.Request) error {
 		return service.Invalid("invalid_query", service.FieldError{Field: "q", Problem: err.Error()})
 	}
 	if err != nil {
-		return err
+		return problemOf(err)
 	}
 	return service.WriteJSON(w, http.StatusOK, found)
 }
@@ -60,9 +60,17 @@ func (s *Service) document(w http.ResponseWriter, r *http.Request) error {
 		return service.NewProblem(http.StatusNotFound, "document_not_found", "%s", err)
 	}
 	if err != nil {
-		return err
+		return problemOf(err)
 	}
 	return service.WriteJSON(w, http.StatusOK, Hit{ID: doc.ID, Version: doc.Version.String(), Fields: doc.Fields})
+}
+
+// problemOf tells clients when trying again will help.
+func problemOf(err error) error {
+	if _, ok := errors.AsType[*UnavailableError](err); ok {
+		return service.Unavailable("the search index is away: try again").WithCause(err)
+	}
+	return err
 }
 
 // kindOf is the kind named in the path.

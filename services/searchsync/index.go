@@ -117,14 +117,18 @@ var (
 // Index is the port to a search engine.
 type Index interface {
 	// Apply tells the index new states of documents, in any order, and returns
-	// once they would survive a crash. Older states than those it has change
-	// nothing.
+	// once they would survive a crash and searches find them. Older states than
+	// those it has change nothing. After an error some of them may be stored:
+	// telling all of them again is right. A *DocumentError is about one of them
+	// and stays; other errors may go away.
 	Apply(ctx context.Context, docs []Document) error
 	// Search returns the best limit documents of the kind. An empty query
 	// matches all.
 	Search(ctx context.Context, kind Kind, query string, limit int) (Result, error)
 	// Get returns one document that is not deleted, or ErrNotFound.
 	Get(ctx context.Context, kind Kind, id string) (Document, error)
+	// Ready reports whether the index can take documents now.
+	Ready(ctx context.Context) error
 	// Close releases the index.
 	Close() error
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"os"
+	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -22,9 +26,14 @@ const Name = schemas.GroupSearchSync
 // Config is the service's configuration.
 type Config struct {
 	service.Config
-	Addr     string       `env:"QUOKKA_SEARCH_SYNC_ADDR" envDefault:"127.0.0.1:8104" help:"where the search-sync service listens"`
-	IndexDir string       `env:"QUOKKA_INDEX_DIR" envDefault:".quokka/index" help:"folder of the embedded search index"`
-	Listener net.Listener `env:"-"` // used instead of Addr
+	Addr     string `env:"QUOKKA_SEARCH_SYNC_ADDR" envDefault:"127.0.0.1:8104" help:"where the search-sync service listens"`
+	IndexDir string `env:"QUOKKA_INDEX_DIR" envDefault:".quokka/index" help:"folder of the embedded search index"`
+	// SearchURL is used instead of the embedded index.
+	SearchURL     string `env:"QUOKKA_SEARCH_URL" help:"OpenSearch 2 to use instead of the embedded search index, such as http://127.0.0.1:9200 or https://user:password@search.example:9200"`
+	SearchURLFile string `env:"QUOKKA_SEARCH_URL_FILE" help:"file with that URL, where it should not be in the environment"`
+	// IndexPrefix begins the names of the indexes at SearchURL; default "quokka-".
+	IndexPrefix string       `env:"-"`
+	Listener    net.Listener `env:"-"` // used instead of Addr
 }
 
 // Service keeps the index in step with the topics and answers searches.
@@ -32,6 +41,7 @@ type Service struct {
 	index    Index
 	serde    *serde.Serde
 	tracer   trace.Tracer
+	logger   *slog.Logger
 	http     *service.HTTP
 	consumer *consume.Consumer
 	closers  []func()
@@ -40,7 +50,7 @@ type Service struct {
 
 // New opens the index and listens. It serves nothing before Run.
 func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service, err error) {
-	s := &Service{tracer: tel.Tracer.Tracer("github.com/quokka-stream/quokka/services/searchsync")}
+	s := &Service{tracer: tel.Tracer.Tracer("github.com/quokka-stream/quokka/services/searchsync"), logger: tel.Logger}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -51,7 +61,7 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		return nil, err
 	}
 	s.closers = append(s.closers, s.serde.Close)
-	if s.index, err = OpenBleve(cfg.IndexDir); err != nil {
+	if s.index, err = openIndex(cfg); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, func() { _ = s.index.Close() })
@@ -73,12 +83,13 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		return nil, err
 	}
 	s.closers = append(s.closers, func() { _ = s.http.Close() })
+	s.http.Ready("index", s.index.Ready)
 	s.http.Ready("consumer", s.consumer.Ready)
 	s.routes()
 
 	s.parts = []service.Part{
 		{Name: "http", Run: s.http.Run},
-		{Name: "consumer", Run: s.consumer.Run},
+		{Name: "consumer", Run: s.follow},
 	}
 	if cfg.ShipLogs {
 		shipper, err := tel.NewShipper(cfg.KafkaBrokers, s.serde)
@@ -88,6 +99,46 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 		s.parts = append(s.parts, service.Part{Name: "log shipper", Run: shipper.Run})
 	}
 	return s, nil
+}
+
+// openIndex opens the index that the configuration names.
+func openIndex(cfg Config) (Index, error) {
+	if cfg.SearchURL == "" && cfg.SearchURLFile != "" {
+		address, err := os.ReadFile(cfg.SearchURLFile)
+		if err != nil {
+			return nil, fmt.Errorf("QUOKKA_SEARCH_URL_FILE: %w", err)
+		}
+		cfg.SearchURL = strings.TrimSpace(string(address))
+	}
+	if cfg.SearchURL != "" {
+		return OpenOpenSearch(cfg.SearchURL, cfg.IndexPrefix)
+	}
+	return OpenBleve(cfg.IndexDir)
+}
+
+// indexPause is the time between two looks at an index that is not there.
+const indexPause = 500 * time.Millisecond
+
+// follow consumes the topics, from when the index is there: it may start later
+// than we do, and records that nobody can store would only wait in memory.
+func (s *Service) follow(ctx context.Context) error {
+	for waited := false; ; waited = true {
+		err := s.index.Ready(ctx)
+		if err == nil {
+			if waited {
+				s.logger.Info("the search index is there")
+			}
+			return s.consumer.Run(ctx)
+		}
+		if !waited {
+			s.logger.Warn("waiting for the search index", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(indexPause):
+		}
+	}
 }
 
 // waitFor reports errors that end by waiting, and not by giving a record up.

@@ -1,11 +1,22 @@
 package searchsync_test
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/opensearch-project/opensearch-go/v4"
+	"github.com/opensearch-project/opensearch-go/v4/opensearchapi"
 	"go.uber.org/goleak"
 
 	"github.com/quokka-stream/quokka/schemas"
@@ -34,8 +45,39 @@ var products = debezium.Table{
 // TestIndexFollowsTopics: the index converges to the topics, across a restart
 // and a rewind to the start.
 func TestIndexFollowsTopics(t *testing.T) {
+	t.Run("bleve", func(t *testing.T) {
+		testFollows(t, searchsync.Config{IndexDir: filepath.Join(t.TempDir(), "index")})
+	})
+	t.Run("OpenSearch", func(t *testing.T) {
+		address := os.Getenv("QUOKKA_SEARCH_URL")
+		if address == "" {
+			t.Skip("not run: QUOKKA_SEARCH_URL names no OpenSearch (make opensearch-test starts one)")
+		}
+		prefix := "test-" + strings.ToLower(rand.Text()) + "-"
+		t.Cleanup(func() { dropIndexes(t, address, prefix) })
+		testFollows(t, searchsync.Config{SearchURL: address, IndexPrefix: prefix})
+	})
+}
+
+func dropIndexes(t *testing.T, address, prefix string) {
+	client, err := opensearchapi.NewClient(opensearchapi.Config{Client: opensearch.Config{Addresses: []string{address}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Client.Close()
+	for _, kind := range searchsync.Kinds {
+		name := prefix + string(kind)
+		_, err := client.Indices.Delete(context.Background(), opensearchapi.IndicesDeleteReq{Indices: []string{name}})
+		_, err2 := client.IndexTemplate.Delete(context.Background(), opensearchapi.IndexTemplateDeleteReq{IndexTemplate: name})
+		if err := errors.Join(err, err2); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testFollows(t *testing.T, cfg searchsync.Config) {
 	platform := kittest.NewPlatform(t)
-	cfg := searchsync.Config{Config: platform.Config, IndexDir: filepath.Join(t.TempDir(), "index")}
+	cfg.Config = platform.Config
 	run := func() *kittest.Running {
 		t.Helper()
 		cfg.Listener = kittest.Listener(t)
@@ -112,4 +154,40 @@ func TestIndexFollowsTopics(t *testing.T) {
 			t.Errorf("GET %s: %d %s, want a problem with status %d", path, a.Status, a.Body, status)
 		}
 	}
+}
+
+// TestWaitsForOpenSearch: search-sync that starts before its OpenSearch says so,
+// waits, and goes on by itself.
+func TestWaitsForOpenSearch(t *testing.T) {
+	platform := kittest.NewPlatform(t)
+	listener := kittest.Listener(t)
+	address := listener.Addr().String()
+	listener.Close()
+	cfg := searchsync.Config{Config: platform.Config, SearchURL: "http://" + address, Listener: kittest.Listener(t)}
+	service, err := searchsync.New(t.Context(), cfg, kittest.Telemetry(t, telemetry.Config{Service: searchsync.Name}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := kittest.Run(t, service)
+	ready := func() (int, string) {
+		a := running.Do("GET", "/readyz", nil)
+		return a.Status, string(a.Body)
+	}
+	if status, body := ready(); status != 503 || !strings.Contains(body, "no proper answer from the search engine") {
+		t.Errorf("/readyz: %d %s, want it to wait for the index", status, body)
+	}
+	if a := running.Do("GET", "/search/products", nil); a.Status != 503 || a.Code() != "unavailable" {
+		t.Errorf("a search meanwhile: %d %s", a.Status, a.Body)
+	}
+
+	listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: listener, Config: &http.Server{ //nolint:gosec // a test's
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"acknowledged":true}`) }),
+	}}
+	server.Start()
+	defer server.Close()
+	kittest.Eventually(t, "it is ready", func() bool { status, _ := ready(); return status == 200 })
 }

@@ -152,6 +152,9 @@ func (h *HTTP) endpoint(pattern string, f HandlerFunc) http.Handler {
 			return
 		}
 		p := problemOf(err)
+		if p.cause != nil {
+			err = p.cause // clients do not learn it, the log does
+		}
 		if p.Status >= 500 {
 			trace.SpanFromContext(r.Context()).RecordError(err)
 			if r.Context().Err() == nil {

@@ -64,12 +64,24 @@ func InvalidQuery(fields ...FieldError) *Problem {
 	return p
 }
 
+// Unavailable is the problem of something behind the service that is away for
+// now: 503.
+func Unavailable(detail string) *Problem {
+	return NewProblem(http.StatusServiceUnavailable, "unavailable", "%s", detail).WithHeader("Retry-After", "1")
+}
+
 // WithHeader adds a response header.
 func (p *Problem) WithHeader(key, value string) *Problem {
 	if p.header == nil {
 		p.header = http.Header{}
 	}
 	p.header.Set(key, value)
+	return p
+}
+
+// WithCause adds what caused the problem, for the log; clients do not see it.
+func (p *Problem) WithCause(err error) *Problem {
+	p.cause = err
 	return p
 }
 
@@ -88,13 +100,9 @@ func problemOf(err error) *Problem {
 		return p
 	}
 	if postgres.Unavailable(err) {
-		p = NewProblem(http.StatusServiceUnavailable, "unavailable", "the service's database is away: try again").WithHeader("Retry-After", "1")
-		p.cause = err
-		return p
+		return Unavailable("the service's database is away: try again").WithCause(err)
 	}
-	p = NewProblem(http.StatusInternalServerError, "internal", "the service failed to answer; the trace id finds the reason in its log")
-	p.cause = err
-	return p
+	return NewProblem(http.StatusInternalServerError, "internal", "the service failed to answer; the trace id finds the reason in its log").WithCause(err)
 }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
