@@ -34,6 +34,9 @@ type commands struct {
 	Verify verifyCmd `cmd:"" help:"Check a running platform: nothing lost, nothing twice, order kept, stock conserved." group:"Look into a running platform"`
 	Trace  traceCmd  `cmd:"" help:"Show the hops of one order with their times." group:"Look into a running platform"`
 	Orders ordersCmd `cmd:"" help:"Read orders from their events." group:"Look into a running platform"`
+	Topics topicsCmd `cmd:"" help:"List, show, read and write topics." group:"Look into a running platform"`
+	Groups groupsCmd `cmd:"" help:"List and show consumer groups, move their offsets." group:"Look into a running platform"`
+	Lag    lagCmd    `cmd:"" help:"Show how far the consumer groups are behind." group:"Look into a running platform"`
 	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
 
 	Setup    setupCmd    `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`

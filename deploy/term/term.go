@@ -21,6 +21,7 @@ type Printer struct {
 
 	mu    sync.Mutex
 	shown bool // a live line stands unfinished
+	drawn int  // lines that the last Redraw left
 }
 
 // New returns a printer for w. Colour and live lines need a terminal; NO_COLOR
@@ -89,6 +90,18 @@ func (p *Printer) clear() {
 		fmt.Fprint(p.w, "\r\x1b[2K")
 		p.shown = false
 	}
+}
+
+// Bytes prints a size in binary units, to a tenth.
+func Bytes(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, units := float64(n), "KMGTPE"
+	for v /= 1024; v >= 1023.95 && len(units) > 1; v /= 1024 {
+		units = units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[0])
 }
 
 // Bar draws how much of total is done.
