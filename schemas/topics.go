@@ -45,6 +45,7 @@ const (
 	TopicLogs         = "logs.v1"
 	TopicCDCProducts  = "cdc.inventory.public.products"
 	TopicCDCCustomers = "cdc.order.public.customers"
+	TopicExamples     = "examples.v1"
 )
 
 // Consumer groups that have dead-letter topics.
@@ -151,16 +152,33 @@ var (
 		Compatibility: FullTransitive,
 		Groups:        []string{GroupSearchSync},
 	}
+
+	// Examples carries what the template service recorded.
+	Examples = Topic{
+		Name:       TopicExamples,
+		Key:        "that of the event recorded",
+		Partitions: 6,
+		Config:     map[string]string{"cleanup.policy": "delete", "retention.ms": days(7)},
+		Subjects:   TopicRecordName,
+		Schemas: []string{
+			"quokka.example.v1.ExampleRecorded",
+		},
+		Compatibility: FullTransitive,
+	}
 )
 
-// Topics returns the declared topics, without the dead-letter topics.
+// Topics returns the topics of the platform, without the dead-letter topics.
 func Topics() []Topic {
 	return []Topic{Orders, Inventory, CDCProducts, CDCCustomers, Logs}
 }
 
+// Declared returns the topics of the platform and Examples: that one is for the
+// template of services (services/template) and its tests, and no platform has it.
+func Declared() []Topic { return append(Topics(), Examples) }
+
 // Lookup returns the declaration of a topic by name.
 func Lookup(name string) (Topic, bool) {
-	for _, t := range Topics() {
+	for _, t := range Declared() {
 		if t.Name == name {
 			return t, true
 		}

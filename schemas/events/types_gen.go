@@ -4,6 +4,7 @@ package events
 
 // names are the full names of the event types, sorted.
 var names = []string{
+	"quokka.example.v1.ExampleRecorded",
 	"quokka.inventory.v1.StockRejected",
 	"quokka.inventory.v1.StockReleased",
 	"quokka.inventory.v1.StockReserved",
@@ -16,6 +17,7 @@ var names = []string{
 
 // types are the event types by full name.
 var types = map[string]eventType{
+	"quokka.example.v1.ExampleRecorded": {func() Event { return new(ExampleRecorded) }, parsed(schemaExampleRecorded)},
 	"quokka.inventory.v1.StockRejected": {func() Event { return new(StockRejected) }, parsed(schemaStockRejected)},
 	"quokka.inventory.v1.StockReleased": {func() Event { return new(StockReleased) }, parsed(schemaStockReleased)},
 	"quokka.inventory.v1.StockReserved": {func() Event { return new(StockReserved) }, parsed(schemaStockReserved)},

@@ -74,7 +74,7 @@ func WithCacheSize(n int) Option { return func(c *config) { c.cached = n } }
 // asked for again. Default 5 s.
 func WithUnknownTTL(d time.Duration) Option { return func(c *config) { c.unknown = d } }
 
-// WithTopics adds topics to those of schemas.Topics.
+// WithTopics adds topics to those of schemas.Declared.
 func WithTopics(topics ...schemas.Topic) Option {
 	return func(c *config) { c.topics = append(c.topics, topics...) }
 }
@@ -82,7 +82,7 @@ func WithTopics(topics ...schemas.Topic) Option {
 // New returns a Serde for the registry at registryURL, several addresses of it
 // separated by commas. It sends nothing yet.
 func New(registryURL string, opts ...Option) (*Serde, error) {
-	cfg := config{rest: rest.Config{URLs: registryURL}, cached: 1000, unknown: 5 * time.Second, topics: schemas.Topics()}
+	cfg := config{rest: rest.Config{URLs: registryURL}, cached: 1000, unknown: 5 * time.Second, topics: schemas.Declared()}
 	for _, o := range opts {
 		o(&cfg)
 	}

@@ -22,12 +22,12 @@ type checkCmd struct {
 // Run checks and prints every problem.
 func (c *checkCmd) Run(e *env) error {
 	fsys := os.DirFS(e.avro())
-	found, err := check(fsys, schemas.Topics())
+	found, err := check(fsys, schemas.Declared())
 	if err != nil {
 		return err
 	}
 	if c.Registry != "" {
-		more, err := checkRegistry(e.ctx, c.Registry, fsys, schemas.Topics())
+		more, err := checkRegistry(e.ctx, c.Registry, fsys, schemas.Declared())
 		if err != nil {
 			return err
 		}
@@ -242,7 +242,7 @@ type releaseCmd struct{}
 
 // Run records what changed, unless it is incompatible.
 func (c *releaseCmd) Run(e *env) error {
-	recorded, found, err := release(e.avro(), schemas.Topics())
+	recorded, found, err := release(e.avro(), schemas.Declared())
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/broker/brokertest"
+	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/apply"
 	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/schemas/registry"
@@ -44,7 +45,7 @@ func NewPlatform(t testing.TB) *Platform {
 		serving.Wait()
 	})
 	url := "http://" + reg.Addr()
-	if err := apply.Apply(t.Context(), apply.Config{Brokers: brokers, RegistryURL: url, Logger: quiet}); err != nil {
+	if err := apply.Apply(t.Context(), apply.Config{Brokers: brokers, RegistryURL: url, Topics: schemas.Declared(), Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	codec, err := serde.New(url)

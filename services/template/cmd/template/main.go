@@ -1,0 +1,9 @@
+// Command template runs the template service, configured by the environment.
+package main
+
+import (
+	"github.com/quokka-stream/quokka/services/kit/service"
+	"github.com/quokka-stream/quokka/services/template"
+)
+
+func main() { service.Main(template.Name, template.New) }

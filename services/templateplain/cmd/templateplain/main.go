@@ -1,0 +1,9 @@
+// Command templateplain runs the templateplain service, configured by the environment.
+package main
+
+import (
+	"github.com/quokka-stream/quokka/services/kit/service"
+	"github.com/quokka-stream/quokka/services/templateplain"
+)
+
+func main() { service.Main(templateplain.Name, templateplain.New) }

@@ -1,0 +1,31 @@
+package templateplain
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/quokka-stream/quokka/services/kit/service"
+)
+
+// Limits of a list.
+const (
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// routes registers the API.
+func (s *Service) routes(h *service.HTTP) {
+	h.Handle("GET /recent", s.listRecent)
+}
+
+// listRecent answers GET /recent?subject&limit.
+func (s *Service) listRecent(w http.ResponseWriter, r *http.Request) error {
+	limit := defaultLimit
+	if text := r.URL.Query().Get("limit"); text != "" {
+		var err error
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxLimit {
+			return service.InvalidQuery(service.FieldError{Field: "limit", Problem: "must be 1 to " + strconv.Itoa(maxLimit)})
+		}
+	}
+	return service.WriteJSON(w, http.StatusOK, map[string]any{"recent": s.recent.List(r.URL.Query().Get("subject"), limit)})
+}
