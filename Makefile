@@ -55,9 +55,11 @@ drift: ## generated code and module files say what their sources say
 	@$(GO) run ./schemas/cmd/schemas generate --check
 	@$(GO) run ./schemas/cmd/schemas check
 	@$(GO) test -short -count=1 -run "Files|Arrows" ./internal/workspace/...
+	@$(GO) test -count=1 -run DashboardFiles ./deploy/monitoring
 
 generate: ## regenerate what is generated
 	@$(GO) run ./schemas/cmd/schemas generate
+	@$(GO) run ./deploy/monitoring/generate
 
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done

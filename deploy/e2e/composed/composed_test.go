@@ -9,7 +9,8 @@ import (
 )
 
 // TestComposeUp: what the compose file starts becomes healthy, places its
-// orders, finds nothing lost, fits in its memory, and ends when told to.
+// orders, finds nothing lost, fits in its memory, has the metrics of dashboards
+// and alerts, and ends when told to.
 func TestComposeUp(t *testing.T) {
 	project, err := compose.Load(t.Context(), []string{compose.MainFile}, nil)
 	if err != nil {
@@ -36,6 +37,7 @@ func TestComposeUp(t *testing.T) {
 			}
 		}
 	}
+	checkMetrics(t, scrape(t, e))
 	// The same again, as after `docker compose restart setup`: nothing changes.
 	e.start("setup")
 	if code := e.await("setup", time.Minute); code != 0 {
