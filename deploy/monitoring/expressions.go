@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
@@ -101,7 +102,7 @@ func Parse(text string) (selectors []Selector, groups []string, err error) {
 		case *parser.VectorSelector:
 			s := Selector{Metric: n.Name}
 			for _, m := range n.LabelMatchers {
-				if m.Name != labels.MetricName {
+				if m.Name != model.MetricNameLabel {
 					s.Matchers = append(s.Matchers, m)
 				}
 			}
