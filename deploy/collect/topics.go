@@ -38,7 +38,7 @@ type topicReader struct {
 	stock   []checker.Event
 	letters []checker.DeadLetter
 
-	watched string // an order whose events are kept as they were decoded
+	watched func(order string) bool // whose events are kept as they were decoded; nil: nobody's
 	story   []OrderEvent
 }
 
@@ -50,14 +50,38 @@ type OrderEvent struct {
 
 // Order returns the events of one order by version, each once.
 func (c *Collector) Order(ctx context.Context, id string) ([]OrderEvent, error) {
-	c.topics = topicReader{watched: id}
+	stories, err := c.stories(ctx, func(order string) bool { return order == id })
+	if err != nil || len(stories) == 0 {
+		return nil, err
+	}
+	return stories[0], nil
+}
+
+// Orders returns the events of every order as Order does, the orders by the
+// time at which they were placed.
+func (c *Collector) Orders(ctx context.Context) ([][]OrderEvent, error) {
+	return c.stories(ctx, func(string) bool { return true })
+}
+
+func (c *Collector) stories(ctx context.Context, of func(order string) bool) ([][]OrderEvent, error) {
+	c.topics = topicReader{watched: of}
 	c.client.PurgeTopicsFromConsuming(schemas.TopicOrders)
 	if err := c.readOn(ctx, schemas.TopicOrders); err != nil {
 		return nil, err
 	}
-	story := c.topics.story
-	slices.SortStableFunc(story, func(a, b OrderEvent) int { return cmp.Compare(a.Version, b.Version) })
-	return slices.CompactFunc(story, func(a, b OrderEvent) bool { return a.ID == b.ID }), nil
+	byOrder := map[string][]OrderEvent{}
+	for _, e := range c.topics.story {
+		byOrder[e.OrderID] = append(byOrder[e.OrderID], e)
+	}
+	out := make([][]OrderEvent, 0, len(byOrder))
+	for _, story := range byOrder {
+		slices.SortStableFunc(story, func(a, b OrderEvent) int { return cmp.Compare(a.Version, b.Version) })
+		out = append(out, slices.CompactFunc(story, func(a, b OrderEvent) bool { return a.ID == b.ID }))
+	}
+	slices.SortFunc(out, func(a, b []OrderEvent) int {
+		return cmp.Or(a[0].OccurredAt.Compare(b[0].OccurredAt), cmp.Compare(a[0].OrderID, b[0].OrderID))
+	})
+	return out, nil
 }
 
 // wanted are the topics that are read, if they exist.
@@ -182,7 +206,7 @@ func (c *Collector) take(ctx context.Context, rec *kgo.Record) error {
 	if err != nil || !describe(&e, value) {
 		return nil //nolint:nilerr // see above
 	}
-	if e.OrderID == r.watched && rec.Topic == schemas.TopicOrders {
+	if r.watched != nil && rec.Topic == schemas.TopicOrders && r.watched(e.OrderID) {
 		r.story = append(r.story, OrderEvent{e, value})
 	}
 	if rec.Topic == schemas.TopicOrders {

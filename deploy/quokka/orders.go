@@ -13,7 +13,9 @@ import (
 )
 
 type ordersCmd struct {
-	AsOf asOfCmd `cmd:"" name:"as-of" help:"The state of an order at a time, folded from its events."`
+	List    ordersListCmd    `cmd:"" default:"withargs" help:"List the newest orders."`
+	History ordersHistoryCmd `cmd:"" help:"Every event of an order, with its version, time and place."`
+	AsOf    asOfCmd          `cmd:"" name:"as-of" help:"The state of an order at a time, folded from its events."`
 }
 
 type asOfCmd struct {
