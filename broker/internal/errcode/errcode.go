@@ -93,6 +93,10 @@ const (
 	InconsistentTopicID                int16 = 103
 	TransactionalIDNotFound            int16 = 105
 	FetchSessionTopicIDError           int16 = 106
+	FencedMemberEpoch                  int16 = 110
+	UnreleasedInstanceID               int16 = 111
+	UnsupportedAssignor                int16 = 112
+	StaleMemberEpoch                   int16 = 113
 	UnknownSubscriptionID              int16 = 117
 	TransactionAbortable               int16 = 120
 	InvalidRegularExpression           int16 = 128
