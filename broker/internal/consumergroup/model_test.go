@@ -24,6 +24,7 @@ type client struct {
 	regex    string
 	epoch    int32
 	owned    Partitions // what it consumes
+	assigned Partitions // what it was told to consume, which may take it a while
 	full     bool       // its next heartbeat has to say everything
 	rejoin   bool       // classic: it has to join
 	heard    time.Time  // classic: when it last had an answer
@@ -36,7 +37,7 @@ type model struct {
 	cluster *cluster
 	now     time.Time
 	g       *Group
-	stored  storage
+	stored  *storage
 	clients []*client
 	ids     int
 }
@@ -68,7 +69,8 @@ func (m *model) step() {
 // start makes a client; of a static one the instance is that of nobody else.
 func (m *model) start() {
 	m.ids++
-	c := &client{id: fmt.Sprintf("m%02d", m.ids), classic: rapid.IntRange(0, 3).Draw(m.t, "protocol") == 0, owned: Partitions{}, rejoin: true}
+	c := &client{id: fmt.Sprintf("m%02d", m.ids), classic: rapid.IntRange(0, 3).Draw(m.t, "protocol") == 0, rejoin: true}
+	c.abandon()
 	if i := rapid.SampledFrom([]string{"", "", "i", "j"}).Draw(m.t, "instance"); i != "" {
 		c.instance = &i
 		for _, o := range m.clients {
@@ -81,6 +83,9 @@ func (m *model) start() {
 	m.clients = append(m.clients, c)
 }
 
+// abandon lets a client own nothing.
+func (c *client) abandon() { c.owned, c.assigned = Partitions{}, Partitions{} }
+
 func (m *model) subscribe(c *client) {
 	c.topics, c.regex, c.full, c.rejoin = nil, "", true, true
 	if !c.classic && rapid.IntRange(0, 4).Draw(m.t, "by regex") == 0 {
@@ -90,11 +95,22 @@ func (m *model) subscribe(c *client) {
 	c.topics = rapid.SliceOfNDistinct(rapid.SampledFrom(topicNames), 1, 3, rapid.ID[string]).Draw(m.t, "topics")
 }
 
-// lost says whether an answer gets lost.
-func (m *model) lost() bool { return rapid.IntRange(0, 7).Draw(m.t, "lost") == 0 }
+// rough lets a client do what is next for it, when it may be slow to revoke what
+// it was told to, and its answer may get lost.
+func (m *model) rough(c *client) {
+	if rapid.IntRange(0, 2).Draw(m.t, "slow") > 0 {
+		c.owned = c.assigned
+	}
+	m.answer(c, rapid.IntRange(0, 7).Draw(m.t, "lost") == 0)
+}
 
 // beat lets a client do what is next for it.
-func (m *model) beat(c *client, lost bool) {
+func (m *model) beat(c *client) {
+	c.owned = c.assigned
+	m.answer(c, false)
+}
+
+func (m *model) answer(c *client, lost bool) {
 	if c.classic {
 		m.beatClassic(c, lost)
 	} else {
@@ -122,10 +138,11 @@ func (m *model) heartbeat(c *client, lost bool) {
 	case errcode.None:
 		c.epoch, c.full = out.MemberEpoch, false
 		if out.Assigned {
-			c.owned = maps.Clone(out.Assignment)
+			c.assigned = maps.Clone(out.Assignment)
 		}
 	case errcode.UnknownMemberID, errcode.FencedMemberEpoch, errcode.FencedInstanceID:
-		c.epoch, c.owned = 0, Partitions{} // abandons everything and starts over
+		c.abandon()
+		c.epoch = 0
 	case errcode.UnreleasedInstanceID, errcode.GroupMaxSizeReached:
 	default:
 		m.t.Fatalf("heartbeat: %d %s", out.ErrorCode, out.Message)
@@ -134,7 +151,10 @@ func (m *model) heartbeat(c *client, lost bool) {
 
 func (m *model) beatClassic(c *client, lost bool) {
 	w := m.world()
-	reset := func() { c.owned, c.rejoin = Partitions{}, true }
+	reset := func() {
+		c.abandon()
+		c.rejoin = true
+	}
 	if m.now.Sub(c.heard) >= 10*time.Second {
 		reset() // its session has ended, as it knows itself
 	}
@@ -172,7 +192,8 @@ func (m *model) beatClassic(c *client, lost bool) {
 			Protocols: []group.Protocol{{Name: "cooperative-sticky", Metadata: (&kmsg.ConsumerMemberMetadata{Version: 1, Topics: c.topics, Generation: -1}).AppendTo(nil)}},
 		})
 		if joined.ErrorCode == errcode.None {
-			c.id, c.owned = joined.MemberID, Partitions{}
+			c.id = joined.MemberID
+			c.abandon()
 		}
 	case joined.ErrorCode != errcode.None:
 		reset()
@@ -185,9 +206,8 @@ func (m *model) beatClassic(c *client, lost bool) {
 	if synced.ErrorCode != errcode.None {
 		return
 	}
-	assigned := decodeAssignment(w, synced.Assignment)
-	c.rejoin = !c.owned.within(assigned) // it has revoked, and says so by joining again
-	c.owned = assigned
+	c.assigned = decodeAssignment(w, synced.Assignment)
+	c.rejoin = !c.owned.within(c.assigned) // when it has revoked, it says so by joining again
 }
 
 func (m *model) advance(d time.Duration) {
@@ -202,7 +222,7 @@ func (m *model) advance(d time.Duration) {
 
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{t: t, cluster: newCluster(), now: time.UnixMilli(0), stored: storage{}}
+		m := &model{t: t, cluster: newCluster(), now: time.UnixMilli(0), stored: &storage{}}
 		m.cfg = testConfig(&m.ids)
 		m.g = New("g", m.cfg)
 		pick := func() *client { return rapid.SampledFrom(m.clients).Draw(t, "client") }
@@ -216,7 +236,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		gone := func(c *client) { m.clients = slices.DeleteFunc(m.clients, func(o *client) bool { return o == c }) }
-		beat := some(func(c *client) { m.beat(c, m.lost()) })
+		beat := some(m.rough)
 		t.Repeat(map[string]func(*rapid.T){
 			"start": func(*rapid.T) { m.start() },
 			"beat":  beat,
@@ -224,7 +244,7 @@ func TestModel(t *testing.T) {
 			"beat3": beat,
 			"everyone": func(*rapid.T) {
 				for _, c := range m.clients {
-					m.beat(c, false)
+					m.beat(c)
 				}
 			},
 			"crash": some(gone),
@@ -242,7 +262,8 @@ func TestModel(t *testing.T) {
 				}
 				m.g.Heartbeat(m.world(), Heartbeat{MemberID: c.id, MemberEpoch: -2, InstanceID: c.instance})
 				m.ids++
-				c.id, c.epoch, c.owned = fmt.Sprintf("m%02d", m.ids), 0, Partitions{}
+				c.id, c.epoch = fmt.Sprintf("m%02d", m.ids), 0
+				c.abandon()
 			}),
 			"subscribe": some(m.subscribe),
 			"topic": func(t *rapid.T) {
@@ -267,13 +288,13 @@ func (m *model) grow(name string, more int32) {
 func (m *model) calm() {
 	for range 40 {
 		for _, c := range m.clients {
-			m.beat(c, false)
+			m.beat(c)
 		}
 		m.advance(5 * time.Second)
 	}
 	for range 4 {
 		for _, c := range m.clients {
-			m.beat(c, false)
+			m.beat(c)
 		}
 	}
 	if len(m.clients) == 0 {

@@ -27,12 +27,12 @@ type stage struct {
 	now     time.Time
 	ids     int
 	g       *Group
-	stored  storage
+	stored  *storage
 	hidden  string
 }
 
 func newStage(t *testing.T) *stage {
-	s := &stage{t: t, cluster: newCluster(), now: time.UnixMilli(0), stored: storage{}}
+	s := &stage{t: t, cluster: newCluster(), now: time.UnixMilli(0), stored: &storage{}}
 	s.cfg = testConfig(&s.ids)
 	s.g = New("g", s.cfg)
 	return s

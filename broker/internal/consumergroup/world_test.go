@@ -92,22 +92,43 @@ func dump(g *Group) string {
 
 var stateName = map[MemberState]string{MemberStable: "stable", UnrevokedPartitions: "unrevoked", UnreleasedPartitions: "unreleased"}
 
-// storage keeps the records of a group, each as what it does to one being restored.
-type storage map[Change]func(*Group)
+// storage is the log that keeps a group.
+type storage struct{ log []logged }
+
+// logged is a record: what it does to a group being restored.
+type logged struct {
+	Change
+	restore func(*Group)
+}
 
 // save takes over what a step has changed.
-func (s storage) save(g *Group) (written []string) {
+func (s *storage) save(g *Group) (written []string) {
 	g.TakeChanges(func(c Change, gone bool) {
-		mark := ""
+		mark, restore := "", func(g *Group) { g.Forget(c) }
 		if gone {
-			delete(s, c)
 			mark = "-"
 		} else {
-			s[c] = record(g, c)
+			restore = record(g, c)
 		}
+		s.log = append(s.log, logged{c, restore})
 		written = append(written, strings.TrimSuffix(fmt.Sprintf("%s%d %s", mark, c.Kind, c.Name), " "))
 	})
 	return written
+}
+
+// compact keeps the last record of each key, as compaction does.
+func (s *storage) compact() *storage {
+	last := map[Change]int{}
+	for i, r := range s.log {
+		last[r.Change] = i
+	}
+	out := &storage{}
+	for i, r := range s.log {
+		if last[r.Change] == i {
+			out.log = append(out.log, r)
+		}
+	}
+	return out
 }
 
 // record is the record of a change, independent of the group from now on.
@@ -137,10 +158,10 @@ func record(g *Group, c Change) func(*Group) {
 	}
 }
 
-func (s storage) load(cfg *Config, w World) *Group {
+func (s *storage) load(cfg *Config, w World) *Group {
 	g := New("g", cfg)
-	for _, restore := range s {
-		restore(g)
+	for _, r := range s.log {
+		r.restore(g)
 	}
 	g.Restored(w)
 	return g
@@ -152,7 +173,7 @@ type fataler interface {
 
 // check holds the invariants of the package comment, and that a restart would
 // bring the group back as it is.
-func check(t fataler, g *Group, s storage, w World) {
+func check(t fataler, g *Group, s *storage, w World) {
 	holders := map[Partition]string{}
 	for _, m := range g.Members() {
 		for _, set := range []Partitions{m.Assigned, m.Revoking} {
@@ -173,8 +194,11 @@ func check(t fataler, g *Group, s storage, w World) {
 	if !maps.Equal(holders, g.owners) {
 		t.Fatalf("owners are %v, members hold %v", g.owners, holders)
 	}
-	if again := dump(s.load(g.cfg, w)); again != dump(g) {
-		t.Fatalf("a restart would make of\n%sthis:\n%s", dump(g), again)
+	for _, s := range []*storage{s, s.compact()} {
+		again := s.load(g.cfg, w)
+		if dump(again) != dump(g) || !maps.Equal(again.owners, g.owners) {
+			t.Fatalf("a restart would make of\n%sthis:\n%s", dump(g), dump(again))
+		}
 	}
 }
 
