@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path"
@@ -109,6 +110,8 @@ func (b *Broker) open() error {
 			MinSessionTimeout: b.cfg.GroupMinSessionTimeout, MaxSessionTimeout: b.cfg.GroupMaxSessionTimeout,
 			InitialRebalanceDelay: b.cfg.GroupInitialRebalanceDelay, MaxSize: b.cfg.GroupMaxSize, NewID: randomID,
 		},
+		Consumer:       b.cfg.consumerGroups(),
+		SessionTimeout: b.cfg.GroupConsumerSessionTimeout, HeartbeatInterval: b.cfg.GroupConsumerHeartbeatInterval,
 		OffsetsPartitions: int32(b.cfg.OffsetsPartitions), OffsetsRetention: b.cfg.OffsetsRetention,
 		ExpiryInterval: 10 * time.Minute, MaxMetadata: 4096, Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster, b.topics)
@@ -167,6 +170,7 @@ func (b *Broker) openServer() error {
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
 		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
+		GroupLimits:   b.cfg.groupLimits(),
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
 		Trace: b.trace(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
@@ -189,7 +193,7 @@ func (b *Broker) openServer() error {
 // that cannot be changed while it runs, by Kafka's names.
 func (b *Broker) staticConfigs() map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	return map[string]string{
+	out := map[string]string{
 		"node.id":                              strconv.Itoa(int(b.cfg.NodeID)),
 		"broker.id":                            strconv.Itoa(int(b.cfg.NodeID)),
 		"log.dirs":                             b.cfg.DataDir,
@@ -216,6 +220,8 @@ func (b *Broker) staticConfigs() map[string]string {
 		"socket.request.max.bytes":             strconv.Itoa(b.cfg.MaxProduceBytes),
 		"fetch.max.bytes":                      strconv.Itoa(b.cfg.MaxFetchBytes),
 	}
+	maps.Copy(out, b.cfg.consumerConfigs())
+	return out
 }
 
 // advertise is the address that a client is told to use.

@@ -103,6 +103,28 @@ type Config struct {
 	GroupMinSessionTimeout, GroupMaxSessionTimeout time.Duration
 	// GroupMaxSize bounds the members of a group; default 500.
 	GroupMaxSize int
+	// GroupConsumerSessionTimeout is after how long without a heartbeat a member of
+	// the consumer protocol (KIP-848) is removed; default 45 s. A group may have
+	// another one, within GroupConsumerMinSessionTimeout, 45 s by default, and
+	// GroupConsumerMaxSessionTimeout, 60 s; these defaults give way to the timeout.
+	GroupConsumerSessionTimeout                                    time.Duration
+	GroupConsumerMinSessionTimeout, GroupConsumerMaxSessionTimeout time.Duration
+	// GroupConsumerHeartbeatInterval is how often members of the consumer protocol
+	// are to send heartbeats; default 5 s. Each is a step of a rebalance, so a shorter
+	// one makes these faster. Its bounds for groups are 5 s and 15 s, which give way
+	// likewise.
+	GroupConsumerHeartbeatInterval                                       time.Duration
+	GroupConsumerMinHeartbeatInterval, GroupConsumerMaxHeartbeatInterval time.Duration
+	// GroupConsumerMaxSize bounds the members of a group of the consumer protocol;
+	// default GroupMaxSize.
+	GroupConsumerMaxSize int
+	// GroupConsumerAssignors are the assignors that members may choose from, the
+	// default one first; default "uniform", "range", which are all there are.
+	GroupConsumerAssignors []string
+	// GroupConsumerMigrationPolicy says whether a group with members may go from the
+	// classic to the consumer protocol and back: "bidirectional" (the default),
+	// "upgrade", "downgrade" or "disabled".
+	GroupConsumerMigrationPolicy string
 	// OffsetsRetention is how long the offsets of a group without members are
 	// kept; default 7 days.
 	OffsetsRetention time.Duration
@@ -157,6 +179,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.GroupMinSessionTimeout, 6*time.Second)
 	setDefault(&c.GroupMaxSessionTimeout, 30*time.Minute)
 	setDefault(&c.GroupMaxSize, 500)
+	c.consumerDefaults()
 	setDefault(&c.OffsetsRetention, 7*24*time.Hour)
 	setDefault(&c.ProducerIDExpiration, 24*time.Hour)
 	setDefault(&c.MaxConnections, 1000)
@@ -220,6 +243,7 @@ func (c Config) Validate() error {
 			bad("SuperUsers: %q is no principal; write User:%s", s, s)
 		}
 	}
+	errs = append(errs, c.validateConsumer()...)
 	if c.GroupMinSessionTimeout > c.GroupMaxSessionTimeout {
 		bad("GroupMinSessionTimeout %s is above GroupMaxSessionTimeout %s", c.GroupMinSessionTimeout, c.GroupMaxSessionTimeout)
 	}

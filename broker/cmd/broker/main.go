@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&cfg.DisableAutoCreateTopics, "no-auto-create", false, "refuse unknown topics instead of creating them")
 	flags.StringVar(&cfg.ClusterID, "cluster-id", "", "refuse a data directory of another cluster (default: whatever it is)")
 	flags.DurationVar(&cfg.GroupInitialRebalanceDelay, "group-initial-rebalance-delay", 3*time.Second, "how long an empty group waits for more members; negative: not at all")
+	flags.DurationVar(&cfg.GroupConsumerSessionTimeout, "group-consumer-session-timeout", 45*time.Second, "when a silent member of the consumer protocol (KIP-848) is removed")
+	flags.DurationVar(&cfg.GroupConsumerHeartbeatInterval, "group-consumer-heartbeat-interval", 5*time.Second, "how often members of the consumer protocol send heartbeats, each a step of a rebalance")
 	flags.BoolVar(&cfg.SASL, "sasl", false, "make clients log in: SCRAM-SHA-256, SCRAM-SHA-512, and PLAIN over TLS or on loopback")
 	usersFile := flags.String("users-file", env("QUOKKA_BROKER_USERS_FILE", ""), "file of first users, a line name:password each")
 	superUsers := flags.String("super-users", env("QUOKKA_BROKER_SUPER_USERS", ""), "principals that may do everything, as User:admin, separated by blanks")

@@ -246,7 +246,9 @@ func (h *Handler) listConfigResources(_ context.Context, c *call, kreq kmsg.Requ
 			names = slices.Sorted(maps.Keys(c.img.Topics()))
 		case kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger:
 			names = []string{strconv.Itoa(int(h.cfg.NodeID))}
-		case kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+		case kmsg.ConfigResourceTypeGroupConfig:
+			names = slices.Sorted(maps.Keys(c.img.GroupConfigs))
+		case kmsg.ConfigResourceTypeClientMetrics:
 		default:
 			resp.ErrorCode, resp.ConfigResources = errcode.UnsupportedVersion, nil
 			return resp, nil

@@ -46,6 +46,8 @@ type Config struct {
 	Trace func(ProduceTrace)
 	// Synced says that what counts as durable was synced, not only written.
 	Synced bool
+	// GroupLimits are what the settings of groups have to keep to.
+	GroupLimits cluster.GroupLimits
 	// Advertise returns the address that a client of this session is to use.
 	Advertise func(*Session) (host string, port int32)
 }

@@ -65,7 +65,7 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 // of requests, make clients use transactions of version 2. Up to version 3 of the
 // response a feature whose least version is 0 must be left out of those supported.
 func features(resp *kmsg.ApiVersionsResponse) {
-	least := map[string]int16{metadataFeature: 7, transactionFeature: 0}
+	least := map[string]int16{metadataFeature: 7}
 	for _, name := range slices.Sorted(maps.Keys(finalized)) {
 		level := finalized[name]
 		if least[name] > 0 || resp.Version >= 4 {
@@ -73,16 +73,22 @@ func features(resp *kmsg.ApiVersionsResponse) {
 		}
 		resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{Name: name, MinVersionLevel: level, MaxVersionLevel: level})
 	}
-	resp.FinalizedFeaturesEpoch = 1
+	resp.FinalizedFeaturesEpoch = featuresEpoch
 }
 
 // Features with the levels they have for good.
 const (
 	metadataFeature    = "metadata.version"
 	transactionFeature = "transaction.version"
+	groupFeature       = "group.version"
 )
+
+// featuresEpoch rises with every change of finalized: clients keep what they were
+// told with the highest epoch.
+const featuresEpoch = 2
 
 var finalized = map[string]int16{
 	metadataFeature:    27, // of Apache Kafka 4.1
 	transactionFeature: 2,
+	groupFeature:       1, // consumer groups of KIP-848
 }

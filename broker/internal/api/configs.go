@@ -82,6 +82,14 @@ func (h *Handler) describeResource(c *call, typ kmsg.ConfigResourceType, name st
 			return nil, &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
 		}
 		return nil, nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if !h.allowed(c, auth.DescribeConfigs, auth.Group, name) {
+			return nil, &cluster.Error{Code: errcode.GroupAuthorizationFailed, Message: "Authorization failed."}
+		}
+		if name == "" {
+			return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: "Group name must not be empty"}
+		}
+		return h.describeGroupConfigs(c.img, name), nil
 	}
 	return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unsupported resource type: %d", typ)}
 }
@@ -261,6 +269,12 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 			}
 			return []cluster.Command{&cluster.SetBrokerConfigs{Configs: configs}}, nil
 		})
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if !h.allowed(c, auth.AlterConfigs, auth.Group, name) {
+			denied.Code = errcode.GroupAuthorizationFailed
+			return denied
+		}
+		return h.alterGroup(ctx, name, edits, replace, validateOnly)
 	}
 	return &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unsupported resource type: %d", typ)}
 }

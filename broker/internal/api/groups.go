@@ -70,7 +70,7 @@ func (h *Handler) coordinatorFor(ctx context.Context, c *call, kind int8, key st
 // readGroup says whether a request may act in a group.
 func (h *Handler) readGroup(c *call, groupID string) int16 {
 	switch {
-	case groupID == "":
+	case groupID == "" || len(groupID) >= 32<<10: // it is part of records' keys
 		return errcode.InvalidGroupID
 	case !h.allowed(c, auth.Read, auth.Group, groupID):
 		return errcode.GroupAuthorizationFailed
@@ -229,11 +229,11 @@ func (h *Handler) listGroups(ctx context.Context, c *call, kreq kmsg.Request) (k
 		return len(list) == 0 || slices.ContainsFunc(list, func(l string) bool { return strings.EqualFold(l, s) })
 	}
 	for _, g := range groups {
-		if !has(req.StatesFilter, g.State.String()) || !has(req.TypesFilter, "classic") || !h.allowed(c, auth.Describe, auth.Group, g.ID) {
+		if !has(req.StatesFilter, g.State) || !has(req.TypesFilter, g.Type) || !h.allowed(c, auth.Describe, auth.Group, g.ID) {
 			continue
 		}
 		out := kmsg.NewListGroupsResponseGroup()
-		out.Group, out.ProtocolType, out.GroupState, out.GroupType = g.ID, g.ProtocolType, g.State.String(), "classic"
+		out.Group, out.ProtocolType, out.GroupState, out.GroupType = g.ID, g.ProtocolType, g.State, g.Type
 		resp.Groups = append(resp.Groups, out)
 	}
 	slices.SortFunc(resp.Groups, func(a, b kmsg.ListGroupsResponseGroup) int { return strings.Compare(a.Group, b.Group) })

@@ -50,7 +50,7 @@ func (h *Handler) offsetCommit(ctx context.Context, c *call, kreq kmsg.Request) 
 		resp.Topics = append(resp.Topics, out)
 	}
 	if len(commits) > 0 {
-		by := coordinator.Committer{MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation}
+		by := coordinator.Committer{MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Version: req.Version}
 		codes := h.groups.CommitOffsets(ctx, req.Group, by, commits)
 		for n, at := range places {
 			resp.Topics[at.topic].Partitions[at.partition].ErrorCode = codes[n]
@@ -175,7 +175,7 @@ func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFe
 			asked = append(asked, coordinator.TopicPartition{Topic: name, Partition: p})
 		}
 	}
-	found, code := h.groups.FetchOffsets(ctx, g.Group, asked, stable)
+	found, code := h.groups.FetchOffsets(ctx, g.Group, coordinator.Fetcher{MemberID: g.MemberID, MemberEpoch: g.MemberEpoch}, asked, stable)
 	if code != errcode.None {
 		out.ErrorCode, out.Topics = code, nil
 		return out

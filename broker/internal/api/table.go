@@ -48,6 +48,8 @@ var kmsgHandlers = map[int16]entry{
 	61: {min: 0, handle: (*Handler).describeProducers},
 	65: {min: 0, handle: (*Handler).describeTransactions},
 	66: {min: 0, handle: (*Handler).listTransactions},
+	68: {min: 0, handle: (*Handler).consumerGroupHeartbeat},
+	69: {min: 0, handle: (*Handler).consumerGroupDescribe},
 	74: {min: 0, handle: (*Handler).listConfigResources},
 	75: {min: 0, handle: (*Handler).describeTopicPartitions},
 }

@@ -137,6 +137,21 @@ func (c *SetBrokerConfigs) apply(i *Image) error {
 	return nil
 }
 
+// SetGroupConfigs replaces the settings of a group.
+type SetGroupConfigs struct {
+	Group   string            `json:"group"`
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
+func (c *SetGroupConfigs) apply(i *Image) error {
+	if len(c.Configs) == 0 {
+		delete(i.GroupConfigs, c.Group)
+		return nil
+	}
+	i.GroupConfigs[c.Group] = maps.Clone(c.Configs)
+	return nil
+}
+
 // AllocateProducerIDs takes all producer ids below Next.
 type AllocateProducerIDs struct {
 	Next int64 `json:"next"`
@@ -159,6 +174,7 @@ var commands = map[string]func() Command{
 	"add-partitions": func() Command { return &AddPartitions{} },
 	"topic-configs":  func() Command { return &SetTopicConfigs{} },
 	"broker-configs": func() Command { return &SetBrokerConfigs{} },
+	"group-configs":  func() Command { return &SetGroupConfigs{} },
 	"producer-ids":   func() Command { return &AllocateProducerIDs{} },
 	"set-credential": func() Command { return &SetCredential{} },
 	"del-credential": func() Command { return &DeleteCredential{} },
@@ -209,6 +225,9 @@ func commandsOf(i *Image) []Command {
 	}
 	if len(i.BrokerConfigs) > 0 {
 		out = append(out, &SetBrokerConfigs{Configs: i.BrokerConfigs})
+	}
+	for _, id := range slices.Sorted(maps.Keys(i.GroupConfigs)) {
+		out = append(out, &SetGroupConfigs{Group: id, Configs: i.GroupConfigs[id]})
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Users)) {
 		for _, mechanism := range slices.Sorted(maps.Keys(i.Users[name])) {

@@ -55,6 +55,8 @@ type Image struct {
 	NextProducerID int64
 	// BrokerConfigs are the dynamic settings of the broker.
 	BrokerConfigs map[string]string
+	// GroupConfigs are the settings of groups that have any, by the group's id.
+	GroupConfigs map[string]map[string]string
 	// Users are those who may log in, by name.
 	Users map[string]User
 	// ACLs are the access rules.
@@ -112,7 +114,7 @@ func (i *Image) Config(t *Topic, name string) string {
 func (i *Image) clone() *Image {
 	c := *i
 	c.topics, c.ids, c.BrokerConfigs = maps.Clone(i.topics), maps.Clone(i.ids), maps.Clone(i.BrokerConfigs)
-	c.Users = maps.Clone(i.Users)
+	c.Users, c.GroupConfigs = maps.Clone(i.Users), maps.Clone(i.GroupConfigs)
 	return &c
 }
 
@@ -121,7 +123,7 @@ func (i *Image) put(t *Topic) {
 }
 
 func newImage() *Image {
-	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, Users: map[string]User{}}
+	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, GroupConfigs: map[string]map[string]string{}, Users: map[string]User{}}
 }
 
 // All ranges over the topics by id.

@@ -82,7 +82,7 @@ func TestGroupLife(t *testing.T) {
 		{commitRequest("g", member, generation+1, "t", id, 18, ""), 22},
 		{commitRequest("g", "stranger", generation, "t", id, 18, ""), 25},
 		{commitRequest("g", "", -1, "t", id, 18, ""), 25},
-		{commitRequest("other", "", 4, "t", id, 18, ""), 22},
+		{commitRequest("other", "", 4, "t", id, 18, ""), 69},
 		{commitRequest("g", member, generation, "missing", id, 18, ""), 3},
 		{commitRequest("", member, generation, "t", id, 18, ""), 24},
 	} {

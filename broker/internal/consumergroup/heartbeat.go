@@ -60,6 +60,8 @@ func (c *Config) Check(r Heartbeat) (HeartbeatResult, bool) {
 		return invalid("RackId can't be empty.")
 	case r.MemberID == "" && (r.Version >= 1 || !join):
 		return invalid("MemberId can't be empty.")
+	case len(r.MemberID) >= 32<<10: // it is part of records' keys
+		return invalid("MemberId is too long.")
 	case r.MemberEpoch < epochLeaveStatic:
 		return invalid("MemberEpoch is invalid.")
 	case r.MemberEpoch == epochLeaveStatic && r.InstanceID == nil:

@@ -2,6 +2,7 @@ package consumergroup
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"maps"
 	"regexp"
@@ -18,9 +19,15 @@ type resolved struct {
 	Version int64
 }
 
+// maxRegex bounds an expression: it is the name of its record.
+const maxRegex = 32 << 10
+
 // compile compiles an expression that has to match a whole topic name. Kafka's
 // are RE2's, as Go's.
 func compile(expr string) (*regexp.Regexp, error) {
+	if len(expr) >= maxRegex {
+		return nil, errors.New("it is longer than 32 KiB")
+	}
 	if _, err := regexp.Compile(expr); err != nil { // before something is put around it
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (n *node) commit(groupID string, offset int64) int16 {
 
 func (n *node) offset(groupID string) (int64, int16) {
 	n.t.Helper()
-	out, code := n.groups.FetchOffsets(n.t.Context(), groupID, []TopicPartition{{"t", 0}}, false)
+	out, code := n.groups.FetchOffsets(n.t.Context(), groupID, Fetcher{MemberEpoch: -1}, []TopicPartition{{"t", 0}}, false)
 	if code != 0 {
 		return -1, code
 	}

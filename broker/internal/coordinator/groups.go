@@ -8,6 +8,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
@@ -15,7 +16,11 @@ import (
 
 // Config configures the coordinators.
 type Config struct {
-	Group group.Config
+	Group    group.Config
+	Consumer consumergroup.Config
+	// SessionTimeout and HeartbeatInterval are those of members of the consumer
+	// protocol whose group has no settings of its own.
+	SessionTimeout, HeartbeatInterval time.Duration
 	// OffsetsPartitions is the number of partitions that the offsets topic is made with.
 	OffsetsPartitions int32
 	// OffsetsRetention is how long a group's offsets outlive its last member.
@@ -117,7 +122,7 @@ func (g *Groups) start(t *cluster.Topic, index int32) (*shard, int16) {
 	if s := g.shards[key]; s != nil {
 		return s, errcode.None
 	}
-	s = newShard(newLoop(&g.cfg, part, g.cfg.Logger.With("topic", t.Name, "partition", index)), &g.cfg)
+	s = newShard(newLoop(&g.cfg, part, g.cfg.Logger.With("topic", t.Name, "partition", index)), &g.cfg, g.world)
 	g.shards[key] = s
 	g.wg.Go(s.run)
 	return s, errcode.None
@@ -174,8 +179,16 @@ func (g *Groups) Join(ctx context.Context, groupID string, r group.JoinRequest) 
 			h = s.create(groupID, now)
 		}
 		r.Ref = ref
-		h.Join(now, r)
-		s.after(h)
+		if h.consumer != nil && h.consumer.Len() == 0 {
+			s.becomeClassic(h, now) // nobody is there to mind
+		}
+		if h.consumer != nil {
+			result := h.consumer.Join(s.world(now, groupID), r)
+			s.effects = append(s.effects, group.Effect{Ref: ref, Join: &result})
+		} else {
+			h.classic.Join(now, r)
+		}
+		s.after(h, now)
 	})
 	if code != errcode.None {
 		return fail(code)
@@ -196,8 +209,13 @@ func (g *Groups) Sync(ctx context.Context, groupID string, r group.SyncRequest) 
 			return
 		}
 		r.Ref = ref
-		h.Sync(now, r)
-		s.after(h)
+		if h.consumer != nil {
+			result := h.consumer.Sync(s.world(now, groupID), r)
+			s.effects = append(s.effects, group.Effect{Ref: ref, Sync: &result})
+		} else {
+			h.classic.Sync(now, r)
+		}
+		s.after(h, now)
 	})
 	if code != errcode.None {
 		return group.SyncResult{ErrorCode: code}
@@ -228,8 +246,13 @@ func (g *Groups) with(ctx context.Context, groupID string, missing int16, f func
 
 // Heartbeat handles a Heartbeat request.
 func (g *Groups) Heartbeat(ctx context.Context, groupID, memberID string, instanceID *string, generation int32) int16 {
-	return g.with(ctx, groupID, errcode.UnknownMemberID, func(_ *shard, h *held, now time.Time) int16 {
-		return h.Heartbeat(now, memberID, instanceID, generation)
+	return g.with(ctx, groupID, errcode.UnknownMemberID, func(s *shard, h *held, now time.Time) int16 {
+		if h.consumer == nil {
+			return h.classic.Heartbeat(now, memberID, instanceID, generation)
+		}
+		code := h.consumer.ClassicHeartbeat(s.world(now, groupID), memberID, instanceID, generation)
+		s.after(h, now)
+		return code
 	})
 }
 
@@ -246,9 +269,13 @@ func (g *Groups) Leave(ctx context.Context, groupID string, members []LeaveMembe
 	code = g.with(ctx, groupID, errcode.None, func(s *shard, h *held, now time.Time) int16 {
 		found = true
 		for i, m := range members {
-			each[i] = h.Leave(now, m.MemberID, m.InstanceID)
+			if h.consumer != nil {
+				each[i] = h.consumer.Leave(s.world(now, groupID), m.MemberID, m.InstanceID)
+			} else {
+				each[i] = h.classic.Leave(now, m.MemberID, m.InstanceID)
+			}
 		}
-		s.after(h)
+		s.after(h, now)
 		return errcode.None
 	})
 	if code == errcode.None && !found {
@@ -259,21 +286,32 @@ func (g *Groups) Leave(ctx context.Context, groupID string, members []LeaveMembe
 	return code, each
 }
 
-// Describe returns a group's description; the code is GROUP_ID_NOT_FOUND when
-// there is none.
+// Describe returns a classic group's description; the code is GROUP_ID_NOT_FOUND
+// when there is none.
 func (g *Groups) Describe(ctx context.Context, groupID string) (state group.State, snap group.Snapshot, code int16) {
 	code = g.with(ctx, groupID, errcode.GroupIDNotFound, func(_ *shard, h *held, _ time.Time) int16 {
-		state, snap = h.State(), h.Snapshot()
+		if h.consumer != nil {
+			return errcode.GroupIDNotFound
+		}
+		state, snap = h.classic.State(), h.classic.Snapshot()
 		return errcode.None
 	})
 	return state, snap, code
 }
 
-// Listed is a group in a listing.
+// Listed is a group in a listing, in Kafka's words.
 type Listed struct {
 	ID           string
+	Type         string // classic or consumer
 	ProtocolType string
-	State        group.State
+	State        string
+}
+
+func (h *held) listed() Listed {
+	if h.consumer != nil {
+		return Listed{h.id, "consumer", "consumer", h.consumer.State().String()}
+	}
+	return Listed{h.id, "classic", h.classic.ProtocolType(), h.classic.State().String()}
 }
 
 // List returns all groups.
@@ -281,8 +319,8 @@ func (g *Groups) List(ctx context.Context) (out []Listed, code int16) {
 	for _, s := range g.all() {
 		var some []Listed
 		code = s.do(ctx, func(time.Time) {
-			for id, h := range s.groups {
-				some = append(some, Listed{ID: id, ProtocolType: h.ProtocolType(), State: h.State()})
+			for _, h := range s.groups {
+				some = append(some, h.listed())
 			}
 		})
 		if code != errcode.None {
@@ -296,18 +334,18 @@ func (g *Groups) List(ctx context.Context) (out []Listed, code int16) {
 // Delete removes a group without members, with its offsets.
 func (g *Groups) Delete(ctx context.Context, groupID string) int16 {
 	return g.with(ctx, groupID, errcode.GroupIDNotFound, func(s *shard, h *held, now time.Time) int16 {
-		if h.State() != group.Empty {
+		if !h.empty() {
 			return errcode.NonEmptyGroup
 		}
-		for topic, parts := range h.Offsets() {
+		for topic, parts := range h.offsets {
 			for partition := range parts {
 				s.add(offsetTombstone(groupID, topic, partition))
 			}
 		}
-		if h.stored {
-			s.add(groupTombstone(groupID))
+		s.erase(h)
+		if h.classic != nil {
+			h.classic.Kill(now, errcode.GroupIDNotFound)
 		}
-		h.Kill(now, errcode.GroupIDNotFound)
 		delete(s.groups, groupID)
 		return errcode.None
 	})
@@ -325,9 +363,14 @@ func (g *Groups) Overview(ctx context.Context, f func(Overview)) {
 	for _, s := range g.all() {
 		var some []Overview
 		code := s.do(ctx, func(time.Time) {
-			for id, h := range s.groups {
-				o := Overview{Listed: Listed{id, h.ProtocolType(), h.State()}, Members: len(h.Members())}
-				for topic, parts := range h.Offsets() {
+			for _, h := range s.groups {
+				o := Overview{Listed: h.listed()}
+				if h.consumer != nil {
+					o.Members = h.consumer.Len()
+				} else {
+					o.Members = len(h.classic.Members())
+				}
+				for topic, parts := range h.offsets {
 					for p, offset := range parts {
 						o.Offsets = append(o.Offsets, Committed{TopicPartition: TopicPartition{topic, p}, Offset: offset})
 					}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
@@ -28,7 +29,9 @@ type Commit struct {
 type Committer struct {
 	MemberID   string
 	InstanceID *string
-	Generation int32
+	Generation int32 // or the member's epoch
+	// Version is that of the OffsetCommit request; offsets in a transaction have none.
+	Version int16
 }
 
 // CommitOffsets commits offsets for a member of a group, or for a group without
@@ -36,7 +39,7 @@ type Committer struct {
 func (g *Groups) CommitOffsets(ctx context.Context, groupID string, by Committer, commits []Commit) []int16 {
 	return g.commit(ctx, groupID, by, commits, func(s *shard, h *held, c Commit, o group.Offset) {
 		s.add(offsetEntry(groupID, c.Topic, c.Partition, o))
-		h.SetOffset(c.Topic, c.Partition, o)
+		h.offsets.Set(c.Topic, c.Partition, o)
 	}, nil)
 }
 
@@ -71,14 +74,19 @@ func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commi
 		return fail(code)
 	}
 	inTxn := end != nil
+	if inTxn {
+		by.Version = -1
+	}
 	var refused int16
 	code = s.do(ctx, func(now time.Time) {
 		h := s.group(groupID)
 		if h == nil {
 			if by.Generation >= 0 || by.MemberID != "" {
-				refused = errcode.IllegalGeneration
-				if by.Generation < 0 {
+				switch refused = errcode.IllegalGeneration; {
+				case by.Generation < 0:
 					refused = errcode.UnknownMemberID
+				case by.Version >= 9: // it may be a member's epoch
+					refused = errcode.GroupIDNotFound
 				}
 				return
 			}
@@ -86,7 +94,7 @@ func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commi
 		}
 		// A transaction's producer that names no member is fenced by its epoch alone.
 		if !inTxn || by.MemberID != "" || by.InstanceID != nil || by.Generation >= 0 {
-			if refused = h.CheckCommit(now, by.MemberID, by.InstanceID, by.Generation); refused != errcode.None {
+			if refused = h.checkCommit(now, by); refused != errcode.None {
 				return
 			}
 		}
@@ -108,6 +116,13 @@ func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commi
 		return fail(code)
 	}
 	return codes
+}
+
+func (h *held) checkCommit(now time.Time, by Committer) int16 {
+	if h.consumer != nil {
+		return h.consumer.CheckCommit(by.MemberID, by.Generation, by.Version)
+	}
+	return h.classic.CheckCommit(now, by.MemberID, by.InstanceID, by.Generation)
 }
 
 // endTxn writes a transaction's marker to a partition of the offsets topic, and
@@ -141,18 +156,31 @@ type Committed struct {
 	Unstable bool
 }
 
+// Fetcher is who reads offsets: a member of a group, or, without an id, anyone.
+type Fetcher struct {
+	MemberID    *string
+	MemberEpoch int32
+}
+
 // FetchOffsets returns committed offsets of a group: those of the partitions
 // asked for, in their order, -1 where there is none; or, with nil, all there are.
-func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []TopicPartition, stable bool) (out []Committed, code int16) {
+// A member of the consumer protocol says who it is.
+func (g *Groups) FetchOffsets(ctx context.Context, groupID string, by Fetcher, partitions []TopicPartition, stable bool) (out []Committed, code int16) {
 	s, code := g.shard(ctx, groupID)
 	if code != errcode.None {
 		return nil, code
 	}
+	var refused int16
 	code = s.do(ctx, func(time.Time) {
 		h := s.group(groupID)
+		if h != nil && h.consumer != nil {
+			if refused = h.consumer.CheckFetch(by.MemberID, by.MemberEpoch); refused != errcode.None {
+				return
+			}
+		}
 		if partitions == nil {
 			if h != nil {
-				for topic, parts := range h.Offsets() {
+				for topic, parts := range h.offsets {
 					for p, o := range parts {
 						tp := TopicPartition{topic, p}
 						out = append(out, Committed{tp, o, stable && s.unstable(h, tp)})
@@ -164,7 +192,7 @@ func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []
 		for _, tp := range partitions {
 			c := Committed{TopicPartition: tp, Offset: group.Offset{Offset: -1, LeaderEpoch: -1}}
 			if h != nil {
-				if found, ok := h.Offset(tp.Topic, tp.Partition); ok {
+				if found, ok := h.offsets.Get(tp.Topic, tp.Partition); ok {
 					c.Offset = found
 				}
 				c.Unstable = stable && s.unstable(h, tp)
@@ -172,6 +200,9 @@ func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []
 			out = append(out, c)
 		}
 	})
+	if code == errcode.None {
+		code = refused
+	}
 	return out, code
 }
 
@@ -180,19 +211,25 @@ func (g *Groups) FetchOffsets(ctx context.Context, groupID string, partitions []
 func (g *Groups) DeleteOffsets(ctx context.Context, groupID string, partitions []TopicPartition, subscribed func(protocolType string, metadata []byte, topic string) bool) (code int16, each []int16) {
 	each = make([]int16, len(partitions))
 	code = g.with(ctx, groupID, errcode.GroupIDNotFound, func(s *shard, h *held, _ time.Time) int16 {
-		if h.State() != group.Empty && h.ProtocolType() != "consumer" {
+		if h.consumer == nil && !h.empty() && h.classic.ProtocolType() != "consumer" {
 			return errcode.NonEmptyGroup
 		}
-		snap := h.Snapshot()
-		for i, tp := range partitions {
-			for _, m := range snap.Members {
-				if subscribed(snap.ProtocolType, m.Metadata, tp.Topic) {
-					each[i] = errcode.GroupSubscribedToTopic
-				}
+		uses := func(topic string) bool {
+			if h.consumer != nil {
+				return h.consumer.Subscribed(topic)
 			}
-			if _, ok := h.Offset(tp.Topic, tp.Partition); ok && each[i] == errcode.None {
+			snap := h.classic.Snapshot()
+			return slices.ContainsFunc(snap.Members, func(m group.SnapshotMember) bool {
+				return subscribed(snap.ProtocolType, m.Metadata, topic)
+			})
+		}
+		for i, tp := range partitions {
+			if uses(tp.Topic) {
+				each[i] = errcode.GroupSubscribedToTopic
+			}
+			if _, ok := h.offsets.Get(tp.Topic, tp.Partition); ok && each[i] == errcode.None {
 				s.add(offsetTombstone(groupID, tp.Topic, tp.Partition))
-				h.DeleteOffset(tp.Topic, tp.Partition)
+				h.offsets.Delete(tp.Topic, tp.Partition)
 			}
 		}
 		return errcode.None
@@ -205,9 +242,9 @@ func (g *Groups) ForgetTopic(ctx context.Context, topic string) {
 	for _, s := range g.all() {
 		s.do(ctx, func(time.Time) {
 			for id, h := range s.groups {
-				for partition := range h.Offsets()[topic] {
+				for partition := range h.offsets[topic] {
 					s.add(offsetTombstone(id, topic, partition))
-					h.DeleteOffset(topic, partition)
+					h.offsets.Delete(topic, partition)
 				}
 			}
 		})

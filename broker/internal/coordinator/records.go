@@ -6,11 +6,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 )
 
 // The records of __consumer_offsets, in Kafka's formats: a key that begins with
-// its version, 0 and 1 for an offset, 2 for a classic group.
+// its version, 0 and 1 for an offset, 2 for a classic group; those of consumer
+// groups are in consumerrecords.go.
 
 func offsetKey(groupID, topic string, partition int32) []byte {
 	k := kmsg.OffsetCommitKey{Version: 1, Group: groupID, Topic: topic, Partition: partition}
@@ -59,37 +61,53 @@ func groupEntry(g *group.Group) entry {
 	return entry{key: groupKey(g.ID), value: v.AppendTo(nil)}
 }
 
+// recordKind tells the records of the topic apart.
+type recordKind uint8
+
+const (
+	offsetRecord recordKind = iota
+	classicRecord
+	consumerRecord
+)
+
 // change is what one record of the topic does to the state.
 type change struct {
 	group     string
+	kind      recordKind
+	tombstone bool
+
 	topic     string // of an offset
 	partition int32
-	isOffset  bool
-	offset    *group.Offset   // nil with isOffset: deleted
-	snapshot  *group.Snapshot // nil without isOffset: deleted
+	offset    group.Offset
+
+	snapshot group.Snapshot // of a classic group
+
+	change  consumergroup.Change // of a consumer group: which of its records
+	restore func(*consumergroup.Group) error
 }
 
-// parse reads a record. Records of kinds that this broker does not know — of the
-// consumer protocol, say — give ok false and are passed over.
+// parse reads a record. Records of kinds that this broker does not know — of share
+// groups, say — give ok false and are passed over.
 func parse(e entry) (c change, ok bool, err error) {
 	if len(e.key) < 2 {
 		return c, false, errCorrupt
 	}
-	switch binary.BigEndian.Uint16(e.key) {
+	c.tombstone = e.value == nil
+	switch version := binary.BigEndian.Uint16(e.key); version {
 	case 0, 1:
 		var k kmsg.OffsetCommitKey
 		if err := k.ReadFrom(e.key); err != nil {
 			return c, false, err
 		}
-		c = change{group: k.Group, topic: k.Topic, partition: k.Partition, isOffset: true}
-		if e.value == nil {
+		c.kind, c.group, c.topic, c.partition = offsetRecord, k.Group, k.Topic, k.Partition
+		if c.tombstone {
 			return c, true, nil
 		}
 		var v kmsg.OffsetCommitValue
 		if err := v.ReadFrom(e.value); err != nil {
 			return c, false, err
 		}
-		c.offset = &group.Offset{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, CommitTime: time.UnixMilli(v.CommitTimestamp)}
+		c.offset = group.Offset{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, CommitTime: time.UnixMilli(v.CommitTimestamp)}
 		if v.Version < 3 {
 			c.offset.LeaderEpoch = -1
 		}
@@ -99,8 +117,8 @@ func parse(e entry) (c change, ok bool, err error) {
 		if err := k.ReadFrom(e.key); err != nil {
 			return c, false, err
 		}
-		c = change{group: k.Group}
-		if e.value == nil {
+		c.kind, c.group = classicRecord, k.Group
+		if c.tombstone {
 			return c, true, nil
 		}
 		var v kmsg.GroupMetadataValue
@@ -109,12 +127,13 @@ func parse(e entry) (c change, ok bool, err error) {
 		}
 		c.snapshot = snapshot(&v)
 		return c, true, nil
+	default:
+		return parseConsumer(e, consumergroup.Kind(version))
 	}
-	return c, false, nil
 }
 
-func snapshot(v *kmsg.GroupMetadataValue) *group.Snapshot {
-	s := &group.Snapshot{ProtocolType: v.ProtocolType, Generation: v.Generation, Since: time.UnixMilli(v.CurrentStateTimestamp)}
+func snapshot(v *kmsg.GroupMetadataValue) group.Snapshot {
+	s := group.Snapshot{ProtocolType: v.ProtocolType, Generation: v.Generation, Since: time.UnixMilli(v.CurrentStateTimestamp)}
 	if v.Protocol != nil {
 		s.Protocol = *v.Protocol
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -19,6 +20,8 @@ type answer struct {
 type shard struct {
 	*loop
 	cfg *Config
+	// world is what a consumer group sees of the cluster now.
+	world func(now time.Time, groupID string) consumergroup.World
 
 	groups  map[string]*held
 	refs    group.Ref
@@ -30,12 +33,32 @@ type shard struct {
 	uncommitted map[int64]map[heldKey]group.Offset
 }
 
-// held is a group with what the shard knows about it.
+// held is a group, of one protocol or the other, with what the shard knows about it.
 type held struct {
-	*group.Group
-	next   time.Time
-	stored bool // there is a record of the group in the log
-	open   int  // offsets of open transactions
+	id      string
+	classic *group.Group // also where there are only offsets; nil where consumer is set
+	// consumer is set while the group is one of the consumer protocol.
+	consumer *consumergroup.Group
+	offsets  group.Offsets
+	next     time.Time // when it wants its tick
+	stored   bool      // there is a record of the classic group in the log
+	open     int       // offsets of open transactions
+}
+
+// due returns when the group wants its tick.
+func (h *held) due() time.Time {
+	if h.consumer != nil {
+		return h.consumer.Next()
+	}
+	return h.classic.Next()
+}
+
+// empty says whether the group has no members.
+func (h *held) empty() bool {
+	if h.consumer != nil {
+		return h.consumer.Len() == 0
+	}
+	return h.classic.State() == group.Empty
 }
 
 type heldKey struct {
@@ -43,8 +66,8 @@ type heldKey struct {
 	TopicPartition
 }
 
-func newShard(l *loop, cfg *Config) *shard {
-	s := &shard{loop: l, cfg: cfg, waiting: map[group.Ref]chan answer{}}
+func newShard(l *loop, cfg *Config, world func(time.Time, string) consumergroup.World) *shard {
+	s := &shard{loop: l, cfg: cfg, world: world, waiting: map[group.Ref]chan answer{}}
 	l.machine = s
 	return s
 }
@@ -54,9 +77,12 @@ func (s *shard) reset() {
 	s.effects, s.due = nil, time.Time{}
 }
 
-func (s *shard) ready(time.Time) {
+func (s *shard) ready(now time.Time) {
 	for _, g := range s.groups {
-		g.next = g.Next()
+		if g.consumer != nil {
+			g.consumer.Restored(s.world(now, g.id))
+		}
+		g.next = g.due()
 		s.wake(g.next)
 	}
 }
@@ -91,26 +117,56 @@ func (s *shard) replay(info *record.Info, e entry, now time.Time) error {
 	}
 	g := s.groups[c.group]
 	if g == nil {
-		if (c.isOffset && c.offset == nil) || (!c.isOffset && c.snapshot == nil) {
+		if c.tombstone {
 			return nil
 		}
 		g = s.create(c.group, now)
 	}
 	switch {
-	case c.isOffset && c.offset != nil && info.Transactional():
-		s.hold(info.ProducerID, g, TopicPartition{c.topic, c.partition}, *c.offset)
-	case c.isOffset && c.offset != nil:
-		g.SetOffset(c.topic, c.partition, *c.offset)
-	case c.isOffset:
-		g.DeleteOffset(c.topic, c.partition)
-	case c.snapshot != nil:
-		g.Restore(now, *c.snapshot)
-		g.stored = true
-	default:
-		g.Restore(now, group.Snapshot{Since: now})
-		g.stored = false
+	case c.kind == offsetRecord && c.tombstone:
+		g.offsets.Delete(c.topic, c.partition)
+	case c.kind == offsetRecord && info.Transactional():
+		s.hold(info.ProducerID, g, TopicPartition{c.topic, c.partition}, c.offset)
+	case c.kind == offsetRecord:
+		g.offsets.Set(c.topic, c.partition, c.offset)
+	case c.kind == classicRecord:
+		s.replayClassic(g, c, now)
+	case c.kind == consumerRecord:
+		if err := s.replayConsumer(g, c, now); err != nil {
+			return err
+		}
 	}
 	s.sweep(g)
+	return nil
+}
+
+func (s *shard) replayClassic(g *held, c change, now time.Time) {
+	switch {
+	case !c.tombstone:
+		if g.consumer != nil {
+			g.consumer, g.classic = nil, group.New(g.id, &s.cfg.Group, now)
+		}
+		g.classic.Restore(now, c.snapshot)
+		g.stored = true
+	case g.consumer == nil: // else it became a consumer group, and ended as a classic one
+		g.classic.Restore(now, group.Snapshot{Since: now})
+		g.stored = false
+	}
+}
+
+func (s *shard) replayConsumer(g *held, c change, now time.Time) error {
+	switch {
+	case !c.tombstone:
+		if g.consumer == nil {
+			g.consumer, g.classic = consumergroup.New(g.id, &s.cfg.Consumer), nil
+		}
+		return c.restore(g.consumer)
+	case g.consumer == nil: // ended as a consumer group, it is a classic one
+	case c.change.Kind == consumergroup.GroupEpoch:
+		g.consumer, g.classic = nil, group.New(g.id, &s.cfg.Group, now)
+	default:
+		g.consumer.Forget(c.change)
+	}
 	return nil
 }
 
@@ -129,7 +185,7 @@ func (s *shard) hold(producerID int64, g *held, tp TopicPartition, o group.Offse
 		offsets = map[heldKey]group.Offset{}
 		s.uncommitted[producerID] = offsets
 	}
-	key := heldKey{g.ID, tp}
+	key := heldKey{g.id, tp}
 	if _, again := offsets[key]; !again {
 		g.open++
 	}
@@ -145,7 +201,7 @@ func (s *shard) endTxn(producerID int64, commit bool) {
 		}
 		g.open--
 		if commit {
-			g.SetOffset(key.Topic, key.Partition, o)
+			g.offsets.Set(key.Topic, key.Partition, o)
 		}
 		s.sweep(g)
 	}
@@ -156,7 +212,7 @@ func (s *shard) endTxn(producerID int64, commit bool) {
 func (s *shard) unstable(g *held, tp TopicPartition) bool {
 	if g.open > 0 {
 		for _, offsets := range s.uncommitted {
-			if _, ok := offsets[heldKey{g.ID, tp}]; ok {
+			if _, ok := offsets[heldKey{g.id, tp}]; ok {
 				return true
 			}
 		}
@@ -171,7 +227,7 @@ func (s *shard) group(id string) *held { return s.groups[id] }
 func (s *shard) create(id string, now time.Time) *held {
 	g := s.groups[id]
 	if g == nil {
-		g = &held{Group: group.New(id, &s.cfg.Group, now)}
+		g = &held{id: id, classic: group.New(id, &s.cfg.Group, now), offsets: group.Offsets{}}
 		s.groups[id] = g
 	}
 	return g
@@ -179,20 +235,28 @@ func (s *shard) create(id string, now time.Time) *held {
 
 // sweep forgets a group of which nothing is left, here or in the log.
 func (s *shard) sweep(g *held) {
-	if g.Unused() && !g.stored && g.open == 0 && s.groups[g.ID] == g {
-		delete(s.groups, g.ID)
+	if g.consumer == nil && g.classic.Unused() && len(g.offsets) == 0 && !g.stored && g.open == 0 && s.groups[g.id] == g {
+		delete(s.groups, g.id)
 	}
 }
 
 // after collects what a step of g left behind.
-func (s *shard) after(g *held) {
-	effects, dirty := g.TakeEffects()
-	if dirty {
-		s.add(groupEntry(g.Group))
-		g.stored = true
+func (s *shard) after(g *held, now time.Time) {
+	if g.consumer != nil {
+		s.write(g.consumer)
+		if g.consumer.Downgrades() {
+			s.downgrade(g, now)
+		}
 	}
-	s.effects = append(s.effects, effects...)
-	g.next = g.Next()
+	if g.consumer == nil {
+		effects, dirty := g.classic.TakeEffects()
+		if dirty {
+			s.add(groupEntry(g.classic))
+			g.stored = true
+		}
+		s.effects = append(s.effects, effects...)
+	}
+	g.next = g.due()
 	s.wake(g.next)
 	s.sweep(g)
 }
@@ -210,8 +274,14 @@ func (s *shard) tick(now time.Time) {
 	s.due = time.Time{}
 	for _, g := range s.groups {
 		if !g.next.IsZero() && !g.next.After(now) {
-			g.Tick(now)
-			s.after(g)
+			if g.consumer != nil {
+				for _, id := range g.consumer.Tick(s.world(now, g.id)) {
+					s.log.Info("a member was not heard of in time and is removed from its group", "group", g.id, "member", id)
+				}
+			} else {
+				g.classic.Tick(now)
+			}
+			s.after(g, now)
 		}
 		s.wake(g.next)
 	}
@@ -221,25 +291,40 @@ func (s *shard) tick(now time.Time) {
 // and groups of which nothing is left.
 func (s *shard) expire(now time.Time) {
 	for id, g := range s.groups {
-		since, empty := g.EmptySince()
-		if !empty || now.Sub(since) < s.cfg.OffsetsRetention {
+		if !g.empty() {
 			continue
 		}
-		for topic, parts := range g.Offsets() {
+		if g.consumer == nil {
+			if since, _ := g.classic.EmptySince(); now.Sub(since) < s.cfg.OffsetsRetention {
+				continue
+			}
+		}
+		for topic, parts := range g.offsets {
 			for partition, o := range parts {
 				if now.Sub(o.CommitTime) >= s.cfg.OffsetsRetention && !s.unstable(g, TopicPartition{topic, partition}) {
 					s.add(offsetTombstone(id, topic, partition))
-					g.DeleteOffset(topic, partition)
+					g.offsets.Delete(topic, partition)
 				}
 			}
 		}
-		if g.Unused() && g.open == 0 {
-			if g.stored {
-				s.add(groupTombstone(id))
-			}
+		if len(g.offsets) == 0 && g.open == 0 && (g.consumer != nil || g.classic.Unused()) {
+			s.erase(g)
 			delete(s.groups, id)
 		}
 	}
+}
+
+// erase writes that a group is no more, its offsets aside.
+func (s *shard) erase(g *held) {
+	if g.consumer != nil {
+		s.write(g.consumer)
+		for _, c := range g.consumer.Everything() {
+			s.add(consumerTombstone(g.id, c))
+		}
+	} else if g.stored {
+		s.add(groupTombstone(g.id))
+	}
+	g.stored = false
 }
 
 // await registers a request that waits, for f to hand to its group as a Ref, and

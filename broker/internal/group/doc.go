@@ -1,8 +1,9 @@
 // Package group is the state of consumer groups of the classic protocol, whatever
-// their protocol type: members, generations, the rebalance, committed offsets. It
-// is a pure state machine: it has no I/O, no clock and no goroutine. A caller
-// steps it with requests and with Tick, passing the time, and carries out the
-// effects that a step leaves behind.
+// their protocol type: members, generations, the rebalance. It is a pure state
+// machine: it has no I/O, no clock and no goroutine. A caller steps it with
+// requests and with Tick, passing the time, and carries out the effects that a
+// step leaves behind. Groups of the consumer protocol are in package
+// consumergroup; what they share, committed offsets, is here.
 //
 // # The life of a group
 //

@@ -101,15 +101,13 @@ type Group struct {
 	initialLeft  time.Duration
 	initialAdded bool
 
-	offsets map[string]map[int32]Offset
-
 	dirty   bool
 	effects []Effect
 }
 
 // New returns an empty group.
 func New(id string, cfg *Config, now time.Time) *Group {
-	return &Group{ID: id, cfg: cfg, since: now, pending: map[string]time.Time{}, offsets: map[string]map[int32]Offset{}}
+	return &Group{ID: id, cfg: cfg, since: now, pending: map[string]time.Time{}}
 }
 
 // Effect is an answer to a request that waited. Exactly one of Join and Sync is set.
@@ -139,10 +137,9 @@ func (g *Group) ProtocolType() string { return g.protocolType }
 // Members returns the members in the order they joined; they must not be changed.
 func (g *Group) Members() []*Member { return g.members }
 
-// Unused says whether nothing is left of the group: no member, no id handed out
-// and no offset.
+// Unused says whether nothing is left of the group: no member and no id handed out.
 func (g *Group) Unused() bool {
-	return g.state == Empty && len(g.members) == 0 && len(g.pending) == 0 && len(g.offsets) == 0
+	return g.state == Empty && len(g.members) == 0 && len(g.pending) == 0
 }
 
 func (g *Group) member(id string) *Member {

@@ -40,32 +40,32 @@ func (g *Group) CheckCommit(now time.Time, memberID string, instanceID *string, 
 	return errcode.None
 }
 
-// SetOffset stores a committed offset.
-func (g *Group) SetOffset(topic string, partition int32, o Offset) {
-	parts := g.offsets[topic]
+// Offsets are the committed offsets of a group, by topic and partition.
+type Offsets map[string]map[int32]Offset
+
+// Set stores a committed offset.
+func (o Offsets) Set(topic string, partition int32, offset Offset) {
+	parts := o[topic]
 	if parts == nil {
 		parts = map[int32]Offset{}
-		g.offsets[topic] = parts
+		o[topic] = parts
 	}
-	parts[partition] = o
+	parts[partition] = offset
 }
 
-// DeleteOffset forgets a committed offset.
-func (g *Group) DeleteOffset(topic string, partition int32) {
-	delete(g.offsets[topic], partition)
-	if len(g.offsets[topic]) == 0 {
-		delete(g.offsets, topic)
+// Delete forgets a committed offset.
+func (o Offsets) Delete(topic string, partition int32) {
+	delete(o[topic], partition)
+	if len(o[topic]) == 0 {
+		delete(o, topic)
 	}
 }
 
-// Offset returns a committed offset.
-func (g *Group) Offset(topic string, partition int32) (Offset, bool) {
-	o, ok := g.offsets[topic][partition]
-	return o, ok
+// Get returns a committed offset.
+func (o Offsets) Get(topic string, partition int32) (Offset, bool) {
+	offset, ok := o[topic][partition]
+	return offset, ok
 }
-
-// Offsets returns every committed offset by topic and partition; it must not be changed.
-func (g *Group) Offsets() map[string]map[int32]Offset { return g.offsets }
 
 // EmptySince returns when the group lost its last member.
 func (g *Group) EmptySince() (time.Time, bool) { return g.since, g.state == Empty }

@@ -43,8 +43,8 @@ func (g *Group) Snapshot() Snapshot {
 	return s
 }
 
-// Restore puts the group into a stored state, keeping its offsets. Members get a
-// full session from now to come back in.
+// Restore puts the group into a stored state. Members get a full session from now
+// to come back in.
 func (g *Group) Restore(now time.Time, s Snapshot) {
 	g.protocolType, g.protocol, g.generation, g.leader = s.ProtocolType, s.Protocol, s.Generation, s.Leader
 	g.members = nil
@@ -74,4 +74,18 @@ func (g *Group) Kill(now time.Time, code int16) {
 	g.members = nil
 	clear(g.pending)
 	g.enter(Dead, now)
+}
+
+// Adopt fills an empty group with the members of a consumer group that it takes the
+// place of, at a generation, and lets them rebalance: from now on one of them assigns.
+func (g *Group) Adopt(now time.Time, generation int32, members []Member) {
+	g.protocolType, g.generation = "consumer", generation
+	for _, m := range members {
+		m.deadline = now.Add(m.SessionTimeout)
+		g.members = append(g.members, &m)
+	}
+	g.protocol, g.leader = g.vote(), g.members[0].ID
+	g.enter(Stable, now)
+	g.dirty = true
+	g.rebalance(now)
 }

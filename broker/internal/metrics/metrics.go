@@ -206,7 +206,7 @@ func (m *Metrics) groups(ctx context.Context, p *page, marks map[partitionKey]in
 		}
 	})
 	for _, g := range groups {
-		p.sample("gauge", "kminion_kafka_consumer_group_info", 1, "group_id", g.ID, "protocol_type", g.ProtocolType, "state", g.State.String(), "coordinator_id", fmt.Sprint(m.src.NodeID))
+		p.sample("gauge", "kminion_kafka_consumer_group_info", 1, "group_id", g.ID, "protocol_type", g.ProtocolType, "state", g.State, "coordinator_id", fmt.Sprint(m.src.NodeID))
 	}
 	for _, g := range groups {
 		p.sample("gauge", "kminion_kafka_consumer_group_members", float64(g.Members), "group_id", g.ID)

@@ -1,0 +1,110 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
+)
+
+// consumerDefaults fills in the settings of groups of the consumer protocol.
+func (c *Config) consumerDefaults() {
+	setDefault(&c.GroupConsumerSessionTimeout, 45*time.Second)
+	setDefault(&c.GroupConsumerMinSessionTimeout, min(45*time.Second, c.GroupConsumerSessionTimeout))
+	setDefault(&c.GroupConsumerMaxSessionTimeout, max(60*time.Second, c.GroupConsumerSessionTimeout))
+	setDefault(&c.GroupConsumerHeartbeatInterval, 5*time.Second)
+	setDefault(&c.GroupConsumerMinHeartbeatInterval, min(5*time.Second, c.GroupConsumerHeartbeatInterval))
+	setDefault(&c.GroupConsumerMaxHeartbeatInterval, max(15*time.Second, c.GroupConsumerHeartbeatInterval))
+	setDefault(&c.GroupConsumerMaxSize, c.GroupMaxSize)
+	setDefault(&c.GroupConsumerMigrationPolicy, "bidirectional")
+	if len(c.GroupConsumerAssignors) == 0 {
+		for _, a := range consumergroup.Assignors {
+			c.GroupConsumerAssignors = append(c.GroupConsumerAssignors, a.Name)
+		}
+	}
+}
+
+var migrationPolicies = []string{"bidirectional", "upgrade", "downgrade", "disabled"}
+
+func (c Config) validateConsumer() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, b := range []struct {
+		name            string
+		min, value, max time.Duration
+	}{
+		{"GroupConsumerSessionTimeout", c.GroupConsumerMinSessionTimeout, c.GroupConsumerSessionTimeout, c.GroupConsumerMaxSessionTimeout},
+		{"GroupConsumerHeartbeatInterval", c.GroupConsumerMinHeartbeatInterval, c.GroupConsumerHeartbeatInterval, c.GroupConsumerMaxHeartbeatInterval},
+	} {
+		if b.min <= 0 || b.value < b.min || b.value > b.max {
+			bad("%s is %s: it must be between %s and %s", b.name, b.value, b.min, b.max)
+		}
+	}
+	if c.GroupConsumerHeartbeatInterval >= c.GroupConsumerSessionTimeout {
+		bad("GroupConsumerHeartbeatInterval %s must be below GroupConsumerSessionTimeout %s", c.GroupConsumerHeartbeatInterval, c.GroupConsumerSessionTimeout)
+	}
+	if c.GroupConsumerMaxSize < 0 {
+		bad("GroupConsumerMaxSize is %d: it must be positive", c.GroupConsumerMaxSize)
+	}
+	if !slices.Contains(migrationPolicies, c.GroupConsumerMigrationPolicy) {
+		bad("GroupConsumerMigrationPolicy %q is unknown: %s", c.GroupConsumerMigrationPolicy, strings.Join(migrationPolicies, ", "))
+	}
+	for _, name := range c.GroupConsumerAssignors {
+		if _, ok := assignor(name); !ok {
+			bad("GroupConsumerAssignors: %q is unknown: uniform or range", name)
+		}
+	}
+	return errs
+}
+
+func assignor(name string) (consumergroup.Assignor, bool) {
+	i := slices.IndexFunc(consumergroup.Assignors, func(a consumergroup.Assignor) bool { return a.Name == name })
+	if i < 0 {
+		return consumergroup.Assignor{}, false
+	}
+	return consumergroup.Assignors[i], true
+}
+
+// consumerGroups are the settings of consumer groups for the coordinator.
+func (c Config) consumerGroups() consumergroup.Config {
+	out := consumergroup.Config{
+		MaxSize: c.GroupConsumerMaxSize, ClassicMaxSize: c.GroupMaxSize, NewID: randomID,
+		MinSessionTimeout: c.GroupMinSessionTimeout, MaxSessionTimeout: c.GroupMaxSessionTimeout,
+		Upgrade:   slices.Contains([]string{"bidirectional", "upgrade"}, c.GroupConsumerMigrationPolicy),
+		Downgrade: slices.Contains([]string{"bidirectional", "downgrade"}, c.GroupConsumerMigrationPolicy),
+	}
+	for _, name := range c.GroupConsumerAssignors {
+		if a, ok := assignor(name); ok {
+			out.Assignors = append(out.Assignors, a)
+		}
+	}
+	return out
+}
+
+// groupLimits are what the settings of single groups have to keep to.
+func (c Config) groupLimits() cluster.GroupLimits {
+	return cluster.GroupLimits{
+		SessionTimeout: c.GroupConsumerSessionTimeout, MinSessionTimeout: c.GroupConsumerMinSessionTimeout, MaxSessionTimeout: c.GroupConsumerMaxSessionTimeout,
+		HeartbeatInterval: c.GroupConsumerHeartbeatInterval, MinHeartbeatInterval: c.GroupConsumerMinHeartbeatInterval, MaxHeartbeatInterval: c.GroupConsumerMaxHeartbeatInterval,
+	}
+}
+
+// consumerConfigs are the same settings by Kafka's names.
+func (c Config) consumerConfigs() map[string]string {
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	return map[string]string{
+		"group.coordinator.rebalance.protocols":    "classic,consumer",
+		"group.consumer.session.timeout.ms":        ms(c.GroupConsumerSessionTimeout),
+		"group.consumer.min.session.timeout.ms":    ms(c.GroupConsumerMinSessionTimeout),
+		"group.consumer.max.session.timeout.ms":    ms(c.GroupConsumerMaxSessionTimeout),
+		"group.consumer.heartbeat.interval.ms":     ms(c.GroupConsumerHeartbeatInterval),
+		"group.consumer.min.heartbeat.interval.ms": ms(c.GroupConsumerMinHeartbeatInterval),
+		"group.consumer.max.heartbeat.interval.ms": ms(c.GroupConsumerMaxHeartbeatInterval),
+		"group.consumer.max.size":                  strconv.Itoa(c.GroupConsumerMaxSize),
+		"group.consumer.assignors":                 strings.Join(c.GroupConsumerAssignors, ","),
+		"group.consumer.migration.policy":          c.GroupConsumerMigrationPolicy,
+	}
+}
