@@ -52,7 +52,7 @@ func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []w
 func complete(ctx context.Context, client tracequery.Client, id string) (tracequery.Trace, error) {
 	for {
 		t, err := client.Get(ctx, id)
-		if err == nil && len(t.Missing(tracequery.OrderHops())) == 0 {
+		if err == nil && t.Complete() {
 			return t, nil
 		}
 		select {

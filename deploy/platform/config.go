@@ -33,6 +33,8 @@ type Config struct {
 
 	// Flush is the embedded broker's flush policy; empty: its default.
 	Flush string
+	// BrokerTrace shows the embedded broker's work in the traces of its clients.
+	BrokerTrace bool
 	// Reset deletes everything of Quokka's first.
 	Reset bool
 

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/deploy/brokertrace"
 	"github.com/quokka-stream/quokka/deploy/installation"
 	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/mailsink"
@@ -56,11 +57,20 @@ func (p *Platform) startKafka(ctx context.Context) error {
 		p.set(func(at *Running) { at.Kafka = p.cfg.Kafka })
 		return p.askCluster(ctx)
 	}
+	var hook func(broker.ProduceTrace)
+	if p.cfg.BrokerTrace {
+		tel, err := p.telemetry(ctx, brokertrace.Service)
+		if err != nil {
+			return err
+		}
+		hook = brokertrace.Hook(tel.Tracer)
+	}
 	b, err := broker.Open(broker.Config{
 		DataDir: filepath.Join(p.cfg.DataDir, brokerDir), Listener: p.listeners.take(Broker), Flush: broker.FlushPolicy(p.cfg.Flush),
 		// The members of our groups are here when the platform is ready; waiting
 		// for more would only delay the first order.
 		GroupInitialRebalanceDelay: -1,
+		Trace:                      hook,
 		Logger:                     p.log.With("service", "broker"),
 	})
 	if err != nil {

@@ -61,8 +61,9 @@ func serviceFlags() kong.Plugins {
 
 // platformFlags are what demo and up have in common.
 type platformFlags struct {
-	Flush string `env:"QUOKKA_BROKER_FLUSH" enum:",group,interval,os" default:"" placeholder:"POLICY" help:"When the broker's acknowledged records are on disk: group (before, the default), interval or os."`
-	Reset bool   `help:"Start over: delete Quokka's topics, groups, databases and files first."`
+	Flush       string `env:"QUOKKA_BROKER_FLUSH" enum:",group,interval,os" default:"" placeholder:"POLICY" help:"When the broker's acknowledged records are on disk: group (before, the default), interval or os."`
+	BrokerTrace bool   `env:"QUOKKA_BROKER_TRACE" help:"Show the embedded broker's appends and syncs in the traces."`
+	Reset       bool   `help:"Start over: delete Quokka's topics, groups, databases and files first."`
 	servers
 	listen
 }
@@ -78,7 +79,7 @@ func (f platformFlags) config(out *output) (platform.Config, error) {
 	}
 	return platform.Config{
 		Addrs: f.parts(), Kafka: f.Kafka, RegistryURL: f.Registry, PostgresURL: f.Postgres, OTLP: f.OTLP, TracesURL: f.Traces,
-		Flush: f.Flush, Reset: f.Reset, Environ: environ(), Notice: slog.New(notices(out.err)),
+		Flush: f.Flush, BrokerTrace: f.BrokerTrace, Reset: f.Reset, Environ: environ(), Notice: slog.New(notices(out.err)),
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/deploy/brokertrace"
 	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas/apply"
 	"github.com/quokka-stream/quokka/schemas/registry"
@@ -27,14 +28,21 @@ type brokerCmd struct {
 	FlushEvery  time.Duration `default:"1s" help:"Time between syncs with --flush interval."`
 	Partitions  int           `default:"1" help:"Partitions of a topic whose creator does not say."`
 	NoAutoTopic bool          `name:"no-auto-create" help:"Refuse unknown topics instead of creating them."`
+	Trace       bool          `env:"QUOKKA_BROKER_TRACE" help:"Show the broker's appends and syncs in its clients' traces (needs --otlp)."`
+	OTLP        string        `name:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/HTTP collector for them."`
 	Metrics     string        `env:"QUOKKA_BROKER_METRICS" placeholder:"ADDR" help:"Address for /metrics and /healthz (default: none)."`
 }
 
 func (c *brokerCmd) Run(ctx context.Context, out *output) error {
+	hook, flushTraces, err := c.tracing(ctx)
+	if err != nil {
+		return err
+	}
+	defer flushTraces()
 	b, err := broker.Open(broker.Config{
 		DataDir: c.DataDir, Listen: c.Listen, Advertise: c.Advertise, AllowRemote: c.AllowRemote,
 		Flush: broker.FlushPolicy(c.Flush), FlushEvery: c.FlushEvery, DefaultPartitions: c.Partitions,
-		DisableAutoCreateTopics: c.NoAutoTopic, Logger: logger("broker"),
+		DisableAutoCreateTopics: c.NoAutoTopic, Logger: logger("broker"), Trace: hook,
 	})
 	if err != nil {
 		return err
@@ -46,6 +54,21 @@ func (c *brokerCmd) Run(ctx context.Context, out *output) error {
 	defer metrics()
 	out.out.Printf("broker on %s, cluster %s, data in %s\n", b.Addr(), b.ClusterID(), c.DataDir)
 	return untilDone(ctx, b.Serve, b.Close)
+}
+
+// tracing is what the broker reports its work to, nil if it is not asked to.
+func (c *brokerCmd) tracing(ctx context.Context) (hook func(broker.ProduceTrace), end func(), err error) {
+	switch {
+	case !c.Trace:
+		return nil, func() {}, nil
+	case c.OTLP == "":
+		return nil, nil, errors.New("--trace (QUOKKA_BROKER_TRACE) needs a collector for the spans: name it with --otlp or OTEL_EXPORTER_OTLP_ENDPOINT")
+	}
+	tel, err := telemetry.New(ctx, telemetry.Config{Service: brokertrace.Service, OTLPEndpoint: c.OTLP})
+	if err != nil {
+		return nil, nil, err
+	}
+	return brokertrace.Hook(tel.Tracer), func() { flush(ctx, tel) }, nil
 }
 
 type registryCmd struct {

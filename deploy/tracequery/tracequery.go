@@ -1,6 +1,7 @@
-// Package tracequery reads traces from Jaeger's query API, be it Jaeger or the
-// embedded store, and says whether a trace is whole: one root, no span whose
-// parent is missing, no error, and every hop that an order takes.
+// Package tracequery reads traces from Jaeger's query API (version 3, which tells
+// a span's parent apart from its links), be it Jaeger or the
+// embedded store, and says whether a trace tells the whole story of an order and
+// nothing else (Trace.Check).
 package tracequery
 
 import (
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,7 +51,7 @@ func (c Client) Link(id string) string { return strings.TrimSuffix(c.URL, "/") +
 
 // Get returns a trace, or ErrNotFound.
 func (c Client) Get(ctx context.Context, id string) (Trace, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.URL, "/")+"/api/traces/"+id, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.URL, "/")+"/api/v3/traces/"+id, nil)
 	if err != nil {
 		return Trace{}, err
 	}
@@ -65,94 +67,50 @@ func (c Client) Get(ctx context.Context, id string) (Trace, error) {
 	default:
 		return Trace{}, fmt.Errorf("GET %s: %s", req.URL, resp.Status)
 	}
-	var answer answer
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return Trace{}, fmt.Errorf("GET %s: %w", req.URL, err)
+	t := Trace{ID: id}
+	decoder := json.NewDecoder(resp.Body)
+	decoder.UseNumber()
+	for {
+		var part answer // a long trace may come in several
+		err := decoder.Decode(&part)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Trace{}, fmt.Errorf("GET %s: %w", req.URL, err)
+		}
+		t.Spans = append(t.Spans, part.spans()...)
 	}
-	if len(answer.Data) == 0 {
+	if len(t.Spans) == 0 {
 		return Trace{}, ErrNotFound
 	}
-	return answer.Data[0].trace(), nil
+	slices.SortStableFunc(t.Spans, func(a, b Span) int { return a.Start.Compare(b.Start) })
+	return t, nil
 }
 
-// Settled returns a trace once it stopped growing for a while: spans of late
-// hops arrive after the order is long settled.
-func (c Client) Settled(ctx context.Context, id string, quiet time.Duration) (Trace, error) {
-	var (
-		last  Trace
-		since = time.Now()
-	)
-	for {
+// Await asks for a trace again and again until done says that it is all there,
+// and returns it then; or as it is once it has not grown for as long as patience.
+// Spans arrive some time after they ended.
+func (c Client) Await(ctx context.Context, id string, patience time.Duration, done func(Trace) bool) (Trace, error) {
+	seen, since := -1, time.Now()
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
 		t, err := c.Get(ctx, id)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return t, err
 		}
-		if len(t.Spans) != len(last.Spans) {
-			last, since = t, time.Now()
+		if err == nil && done(t) {
+			return t, nil
 		}
-		if time.Since(since) >= quiet {
-			return last, err
+		if len(t.Spans) != seen {
+			seen, since = len(t.Spans), time.Now()
+		}
+		if time.Since(since) >= patience {
+			return t, err
 		}
 		select {
 		case <-ctx.Done():
-			return last, ctx.Err()
-		case <-time.After(quiet / 10):
+			return t, ctx.Err()
+		case <-time.After(pause):
 		}
 	}
-}
-
-// answer is the part of Jaeger's answer that is read.
-type answer struct {
-	Data []jaegerTrace `json:"data"`
-}
-
-type jaegerTrace struct {
-	TraceID string `json:"traceID"`
-	Spans   []struct {
-		SpanID        string `json:"spanID"`
-		OperationName string `json:"operationName"`
-		References    []struct {
-			RefType, TraceID, SpanID string
-		} `json:"references"`
-		StartTime int64 `json:"startTime"`
-		Duration  int64 `json:"duration"`
-		Tags      []struct {
-			Key   string `json:"key"`
-			Value any    `json:"value"`
-		} `json:"tags"`
-		ProcessID string `json:"processID"`
-	} `json:"spans"`
-	Processes map[string]struct {
-		ServiceName string `json:"serviceName"`
-	} `json:"processes"`
-}
-
-func (j jaegerTrace) trace() Trace {
-	t := Trace{ID: j.TraceID}
-	for _, s := range j.Spans {
-		span := Span{
-			ID: s.SpanID, Service: j.Processes[s.ProcessID].ServiceName, Name: s.OperationName, Kind: "internal",
-			Start: time.UnixMicro(s.StartTime), Duration: time.Duration(s.Duration) * time.Microsecond, Tags: map[string]string{},
-		}
-		for _, ref := range s.References {
-			switch {
-			case ref.RefType == "CHILD_OF" && ref.TraceID == j.TraceID && span.Parent == "":
-				span.Parent = ref.SpanID
-			default:
-				span.Links = append(span.Links, ref.SpanID)
-			}
-		}
-		for _, tag := range s.Tags {
-			span.Tags[tag.Key] = fmt.Sprint(tag.Value)
-		}
-		if kind := span.Tags["span.kind"]; kind != "" {
-			span.Kind = kind
-		}
-		if span.Tags["error"] == "true" {
-			span.Error = cmp.Or(span.Tags["otel.status_description"], "error")
-		}
-		t.Spans = append(t.Spans, span)
-	}
-	slices.SortStableFunc(t.Spans, func(a, b Span) int { return a.Start.Compare(b.Start) })
-	return t
 }

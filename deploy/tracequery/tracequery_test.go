@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
@@ -49,12 +47,9 @@ func TestShapeOfATrace(t *testing.T) {
 	for _, s := range []trace.Span{process, send, insert, root} {
 		s.End()
 	}
-	got, err := b.Settled(t.Context(), root.SpanContext().TraceID().String(), 20*time.Millisecond)
+	got, err := b.Await(t.Context(), root.SpanContext().TraceID().String(), time.Minute, func(t Trace) bool { return len(t.Spans) == 4 })
 	if err != nil {
 		t.Fatal(err)
-	}
-	if problems := got.Problems(); problems != nil {
-		t.Errorf("problems: %v", problems)
 	}
 	tree := got.Tree()
 	if len(tree) != 4 || tree[3].Depth != 3 || tree[3].Service != "inventory" || tree[3].Kind != "consumer" {
@@ -63,28 +58,6 @@ func TestShapeOfATrace(t *testing.T) {
 	// The SQL between is passed over.
 	if n := got.Hops()[Hop{"order: POST /orders", "order: send orders.v1"}]; n != 1 {
 		t.Errorf("hops: %v", got.Hops())
-	}
-	missing := got.Missing(OrderHops())
-	if len(missing) != 6 || !slices.Contains(missing, "order: send orders.v1 → inventory: process orders.v1: 1 times, want 2") {
-		t.Errorf("missing: %v", missing)
-	}
-}
-
-func TestProblems(t *testing.T) {
-	b := newBackend(t)
-	ctx, root := b.span(t.Context(), "order", "never ended", trace.SpanKindServer, false)
-	_, process := b.span(ctx, "inventory", "process orders.v1", trace.SpanKindConsumer, false)
-	process.SetStatus(codes.Error, "boom")
-	process.End()
-	got, err := b.Get(t.Context(), root.SpanContext().TraceID().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := strings.Join(got.Problems(), "\n")
-	for _, want := range []string{"that is not in the trace", "ended in an error: boom", "not linked", "0 roots"} {
-		if !strings.Contains(all, want) {
-			t.Errorf("%q is not in:\n%s", want, all)
-		}
 	}
 }
 
@@ -95,7 +68,11 @@ func TestUnknownTrace(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := b.Settled(ctx, strings.Repeat("1", 32), time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := b.Await(ctx, strings.Repeat("1", 32), time.Minute, func(Trace) bool { return true }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	// It is given up once it has not grown for long enough.
+	if _, err := b.Await(t.Context(), strings.Repeat("1", 32), time.Nanosecond, func(Trace) bool { return true }); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -91,11 +91,12 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("telemetry: trace exporter: %w", err)
 		}
-		opts = append(opts, sdktrace.WithBatcher(exporter))
+		opts = append(opts, sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(otlpDelay),
+			sdktrace.WithMaxQueueSize(spanQueue), sdktrace.WithMaxExportBatchSize(spanBatch)))
 		exporting = true
 	}
 	if cfg.Exporter != nil {
-		opts = append(opts, sdktrace.WithBatcher(keepOpen{cfg.Exporter}, sdktrace.WithBatchTimeout(exportDelay)))
+		opts = append(opts, sdktrace.WithBatcher(keepOpen{cfg.Exporter}, sdktrace.WithBatchTimeout(exportDelay), sdktrace.WithMaxQueueSize(spanQueue)))
 		exporting = true
 	}
 	t := &Telemetry{
