@@ -20,14 +20,18 @@ func sample() tracequery.Trace {
 			Start: begin.Add(time.Duration(after) * time.Millisecond), Duration: time.Duration(took) * time.Millisecond,
 		}
 	}
+	message := map[string]string{"messaging.message.id": "m"}
+	again := map[string]string{"messaging.message.id": "m", "quokka.redelivered": "true"}
 	sql := map[string]string{"db.system.name": "postgresql"}
 	t := tracequery.Trace{ID: "t", Spans: []tracequery.Span{
 		span("1", "", "order", "POST /orders", "server", 0, 10, nil),
 		span("2", "1", "order", "INSERT", "client", 2, 1, sql),
 		span("3", "2", "order", "INSERT", "client", 2, 1, sql),
 		span("4", "3", "order", "send orders.v1", "producer", 12, 1, nil),
-		span("5", "4", "inventory", "process orders.v1", "consumer", 14, 5, nil),
+		span("5", "4", "inventory", "process orders.v1", "consumer", 14, 5, message),
 		span("6", "5", "inventory", "send mail", "client", 15, 3, nil),
+		span("7", "4", "inventory", "process orders.v1", "consumer", 25, 2, again),
+		span("8", "7", "inventory", "send mail", "client", 26, 1, nil),
 	}}
 	t.Spans[5].Error = "no route"
 	return t
@@ -37,16 +41,21 @@ func TestPrintTrace(t *testing.T) {
 	var hops, all bytes.Buffer
 	printTrace(term.New(&hops), sample(), false)
 	printTrace(term.New(&all), sample(), true)
-	const wantHops = `     +0.0 ms  order      POST /orders             10.0 ms  2 SQL
-    +12.0 ms  order        send orders.v1          1.0 ms
-    +14.0 ms  inventory      process orders.v1     5.0 ms  send mail: no route
+	const wantHops = `          at     queued       work
+     +0.0 ms               10.0 ms  order      POST /orders           2 SQL
+    +12.0 ms     2.0 ms     1.0 ms  order        send orders.v1
+    +14.0 ms     1.0 ms     5.0 ms  inventory      process orders.v1  send mail: no route
+    +25.0 ms     6.0 ms     2.0 ms  inventory      process orders.v1  redelivered, send mail 1.0 ms
 `
-	const wantAll = `     +0.0 ms  order      POST /orders                 10.0 ms
-     +2.0 ms  order        INSERT                      1.0 ms
-     +2.0 ms  order          INSERT                    1.0 ms
-    +12.0 ms  order            send orders.v1          1.0 ms
-    +14.0 ms  inventory          process orders.v1     5.0 ms
-    +15.0 ms  inventory            send mail           3.0 ms  no route
+	const wantAll = `          at     queued       work
+     +0.0 ms               10.0 ms  order      POST /orders
+     +2.0 ms                1.0 ms  order        INSERT
+     +2.0 ms                1.0 ms  order          INSERT
+    +12.0 ms     2.0 ms     1.0 ms  order            send orders.v1
+    +14.0 ms     1.0 ms     5.0 ms  inventory          process orders.v1
+    +15.0 ms                3.0 ms  inventory            send mail        no route
+    +25.0 ms     6.0 ms     2.0 ms  inventory          process orders.v1  redelivered
+    +26.0 ms                1.0 ms  inventory            send mail
 `
 	if d := cmp.Diff(wantHops, hops.String()); d != "" {
 		t.Errorf("hops: %s\n%s", d, hops.String())

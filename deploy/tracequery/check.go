@@ -168,7 +168,7 @@ func (c *checking) attempts(d *delivery) {
 // unless the attempt was to be repeated.
 func (c *checking) work(d *delivery) {
 	want := map[string][]string{
-		post: {sqlWork}, processOrders: {sqlWork}, processStock: {sqlWork}, mailOrders: {sqlWork, sendMail},
+		post: {SQL}, processOrders: {SQL}, processStock: {SQL}, mailOrders: {SQL, sendMail},
 	}[d.hop.To]
 	found, worked := map[string]int{}, false
 	for _, s := range d.spans {

@@ -275,3 +275,35 @@ func TestComplete(t *testing.T) {
 		t.Error("a trace without its last hop is complete")
 	}
 }
+
+// TestQueued: time in queues is told apart from time at work. Each span of the
+// sample lasts a millisecond and begins when the one listed before it ends.
+func TestQueued(t *testing.T) {
+	s := whole()
+	again := s.repeat("order reserved", map[string]string{"quokka.redelivered": "true"})
+	got := s.read(t)
+	queued := got.Queued()
+	at := func(id string) int { return slices.IndexFunc(s.spans, func(s *span) bool { return s.id == id }) }
+	for id, after := range map[string]string{
+		"send placed": "post", "inventory placed": "send placed", "send reserved": "inventory placed",
+		"order reserved": "send reserved", again.id: "order reserved", "send confirmed": "order reserved",
+	} {
+		want := time.Duration(at(id)-at(after)-1) * time.Millisecond
+		if d := queued[spanID(id).String()]; (d - want).Abs() > time.Microsecond {
+			t.Errorf("%s was queued for %v, want %v", id, d, want)
+		}
+	}
+	if len(queued) != len(s.records)+8 {
+		t.Errorf("%d spans were queued: %v", len(queued), queued)
+	}
+	took, ok := got.Decision()
+	total := time.Duration(at(again.id)+1) * time.Millisecond
+	if !ok || (took.Total-total).Abs() > time.Microsecond || took.Outbox == 0 || took.Topics == 0 || took.Outbox+took.Topics >= took.Total {
+		t.Errorf("decided: %v %+v, want %v in all", ok, took, total)
+	}
+	s.drop("order reserved")
+	s.drop(again.id)
+	if _, ok := s.read(t).Decision(); ok {
+		t.Error("a decision that is not in the trace")
+	}
+}

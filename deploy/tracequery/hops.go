@@ -25,7 +25,6 @@ const (
 	produceStock   = brokerService + ": produce " + schemas.TopicInventory
 	brokerService  = "broker"
 	sendMail       = "send mail"
-	sqlWork        = "SQL"
 	outcomeRetried = "retried"
 )
 
@@ -82,11 +81,8 @@ func (t Trace) deliveries() []*delivery {
 			continue
 		}
 		d := &delivery{spans: []Span{s}, hop: Hop{To: label(s)}, root: true}
-		for up, ok := spans[s.Parent]; ok; up, ok = spans[up.Parent] {
-			if stage(up) {
-				d.hop.From, d.root = label(up), false
-				break
-			}
+		if up, ok := t.stageAbove(spans, s); ok {
+			d.hop.From, d.root = label(up), false
 		}
 		known[key] = d
 		out = append(out, d)
@@ -129,11 +125,14 @@ func stage(s Span) bool { return slices.Contains([]string{"server", "producer", 
 
 func label(s Span) string { return s.Service + ": " + s.Name }
 
+// SQL is what Work calls a statement.
+const SQL = "SQL"
+
 // Work names what a span between the steps does: its statements are SQL, others
 // are called by name.
 func Work(s Span) string {
 	if s.Tags["db.system"] != "" || s.Tags["db.system.name"] != "" {
-		return sqlWork
+		return SQL
 	}
 	return s.Name
 }

@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Handler serves Jaeger's query API and the pages.
+// Handler serves Jaeger's query API and the pages, and takes spans by OTLP/HTTP.
 func (s *Store) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/services", s.getServices)
@@ -24,6 +24,7 @@ func (s *Store) Handler() http.Handler {
 	mux.HandleFunc("GET /api/traces/{id}", s.getTrace)
 	mux.HandleFunc("GET /api/v3/traces/{id}", s.getTraceV3)
 	mux.HandleFunc("GET /api/v3/services", s.getServicesV3)
+	mux.HandleFunc("POST /v1/traces", s.receive)
 	mux.HandleFunc("GET /trace/{id}", s.getPage)
 	mux.HandleFunc("GET /{$}", s.getIndex)
 	mux.HandleFunc("GET /search", s.getIndex)
