@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench kafka-up kafka-down kafka-test compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -66,6 +66,11 @@ tidy: ## go mod tidy in every module
 
 bench: ## benchmarks, each beside its peer or limit
 	@$(GO) test -run '^$$' -bench . -benchtime 2s work
+
+bench-broker: ## the broker beside a null broker, kfake and Apache Kafka (BENCH=-full: up to two hours)
+	@mkdir -p $(BIN)
+	@$(GO) build -o $(BIN)/brokerbench ./deploy/brokerbench
+	@$(BIN)/brokerbench $(BENCH)
 
 kafka-up: ## start Apache Kafka from its jars (KAFKA_NODES=1 or 3); the last line is its address
 	@$(GO) run ./deploy/kafka/run up

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// figures are what one round of a cell showed of one server.
+type figures struct {
+	produced, consumed float64 // records a second
+	produceCPU         [2]float64
+	consumeCPU         [2]float64 // user and system seconds for a gigabyte
+	latencies          []float64  // ms, unsorted; of synchronous and paced producers
+	peak               int64
+}
+
+// round measures one server once: on a new topic, which is removed afterwards.
+// rate is how many records a second paced producers send.
+func round(ctx context.Context, s *server, c cell, number int, rate float64) (f figures, err error) {
+	topic := fmt.Sprintf("bench-%d", number)
+	if err := createTopic(ctx, s, c, topic); err != nil {
+		return f, fmt.Errorf("%s: %w", s.name, err)
+	}
+	if s.name != nobody {
+		defer func() { err = errors.Join(err, deleteTopic(ctx, s, topic)) }() // room for the next
+	}
+	n := c.records()
+	before, err := used(s.pid)
+	if err != nil {
+		return f, err
+	}
+	begin := time.Now()
+	if f.latencies, err = produce(ctx, s, c, topic, n, rate); err != nil {
+		return f, fmt.Errorf("%s: produce: %w", s.name, err)
+	}
+	f.produced = float64(n) / time.Since(begin).Seconds()
+	after, err := used(s.pid)
+	if err != nil {
+		return f, err
+	}
+	f.produceCPU = after.minus(before).perGB(c.bytes)
+	if c.consume {
+		begin = time.Now()
+		if err := consume(ctx, s, topic, n); err != nil {
+			return f, fmt.Errorf("%s: consume: %w", s.name, err)
+		}
+		f.consumed = float64(n) / time.Since(begin).Seconds()
+		end, err := used(s.pid)
+		if err != nil {
+			return f, err
+		}
+		f.consumeCPU = end.minus(after).perGB(c.bytes)
+	}
+	_, f.peak, err = memory(s.pid)
+	return f, err
+}
+
+func createTopic(ctx context.Context, s *server, c cell, topic string) error {
+	return administer(s, func(admin *kadm.Client) error {
+		_, err := admin.CreateTopic(ctx, c.partitions, 1, nil, topic)
+		return err
+	})
+}
+
+func deleteTopic(ctx context.Context, s *server, topic string) error {
+	return administer(s, func(admin *kadm.Client) error {
+		_, err := admin.DeleteTopic(ctx, topic)
+		return err
+	})
+}
+
+func administer(s *server, f func(*kadm.Client) error) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return f(kadm.NewClient(client))
+}
+
+// produce sends n records from the cell's producers and returns when all are
+// acknowledged by all in-sync replicas.
+func produce(ctx context.Context, s *server, c cell, topic string, n int, rate float64) ([]float64, error) {
+	clients := make([]*kgo.Client, c.producers)
+	for i := range clients {
+		opts := []kgo.Opt{
+			kgo.SeedBrokers(s.addr), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+			kgo.ProducerBatchCompression(codec(c.compression)), kgo.MaxBufferedRecords(20_000), kgo.RecordDeliveryTimeout(time.Minute),
+			kgo.RecordPartitioner(kgo.UniformBytesPartitioner(256<<10, true, false, nil)),
+		}
+		if c.sync {
+			opts = append(opts, kgo.ProducerLinger(0))
+		}
+		client, err := kgo.NewClient(opts...)
+		if err != nil {
+			return nil, err
+		}
+		defer client.Close()
+		clients[i] = client
+	}
+	var (
+		mu        sync.Mutex
+		latencies []float64
+	)
+	each := n / c.producers
+	g, ctx := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		g.Go(func() error {
+			var own []float64
+			var err error
+			switch {
+			case c.sync:
+				own, err = synchronously(ctx, client, each, values(c.size, i))
+			case c.load > 0:
+				own, err = paced(ctx, client, each, rate/float64(c.producers), values(c.size, i))
+			default:
+				err = flatOut(ctx, client, each, values(c.size, i))
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			latencies = append(latencies, own...)
+			return err
+		})
+	}
+	return latencies, g.Wait()
+}
+
+// values are record values that compress about as well as JSON does: half of
+// each is random.
+func values(size, seed int) [][]byte {
+	r := rand.New(rand.NewPCG(uint64(seed), 1)) //nolint:gosec // reproducible on purpose
+	out := make([][]byte, 256)
+	for i := range out {
+		v := make([]byte, size)
+		for j := range v {
+			v[j] = byte('a' + j%16)
+			if j%2 == 0 {
+				v[j] = byte(r.Uint32())
+			}
+		}
+		out[i] = v
+	}
+	return out
+}
+
+func flatOut(ctx context.Context, client *kgo.Client, n int, values [][]byte) error {
+	var first atomic.Pointer[error]
+	for i := range n {
+		client.Produce(ctx, &kgo.Record{Value: values[i%len(values)]}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				first.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+	err := client.Flush(ctx)
+	if failed := first.Load(); failed != nil {
+		err = errors.Join(*failed, err)
+	}
+	return err
+}
+
+func synchronously(ctx context.Context, client *kgo.Client, n int, values [][]byte) ([]float64, error) {
+	took := make([]float64, 0, n)
+	for i := range n {
+		begin := time.Now()
+		if err := client.ProduceSync(ctx, &kgo.Record{Value: values[i%len(values)]}).FirstErr(); err != nil {
+			return nil, err
+		}
+		took = append(took, ms(time.Since(begin)))
+	}
+	return took, nil
+}
+
+// paced sends at a rate, whatever the answers, and measures from the moment each
+// record was due.
+func paced(ctx context.Context, client *kgo.Client, n int, rate float64, values [][]byte) ([]float64, error) {
+	took := make([]float64, n)
+	var first atomic.Pointer[error]
+	begin := time.Now()
+	for i := range n {
+		due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
+		if early := time.Until(due); early > time.Millisecond {
+			time.Sleep(early)
+		}
+		client.Produce(ctx, &kgo.Record{Value: values[i%len(values)]}, func(_ *kgo.Record, err error) {
+			took[i] = ms(time.Since(due))
+			if err != nil {
+				first.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+	err := client.Flush(ctx)
+	if failed := first.Load(); failed != nil {
+		err = errors.Join(*failed, err)
+	}
+	return took, err
+}
+
+// consume reads n records from the start.
+func consume(ctx context.Context, s *server, topic string, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for got := 0; got < n; {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return err
+		}
+		got += fetches.NumRecords()
+	}
+	return nil
+}
+
+func codec(name string) kgo.CompressionCodec {
+	switch name {
+	case "lz4":
+		return kgo.Lz4Compression()
+	case "zstd":
+		return kgo.ZstdCompression()
+	default:
+		return kgo.NoCompression()
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/quokka-stream/quokka/deploy/kafka"
+	"github.com/quokka-stream/quokka/deploy/term"
+)
+
+func main() {
+	if len(os.Args) == 5 && os.Args[1] == "serve" {
+		exit(serve(os.Args[2], os.Args[3], os.Args[4]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	exit(run(ctx))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "brokerbench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// bench is what is to be measured.
+type bench struct {
+	rounds  int
+	cells   []cell
+	servers []string
+	dir     string
+
+	progress *term.Printer
+}
+
+func run(ctx context.Context) error {
+	full := flag.Bool("full", false, "more rounds and bytes: up to two hours")
+	pattern := flag.String("cells", "", "only cells whose names match this regular expression")
+	rounds := flag.Int("rounds", 6, "rounds of each cell, of which the first is discarded")
+	megabytes := flag.Int64("mb", 96, "MB of values in a round of the base cell")
+	startup := flag.Bool("startup", true, "also measure start, memory at rest and recovery after kill -9")
+	flag.Parse()
+	if *full {
+		*rounds, *megabytes = 11, 4**megabytes
+	}
+	if *rounds < 2 {
+		return fmt.Errorf("-rounds %d: want at least 2, the first is discarded", *rounds)
+	}
+	match, err := regexp.Compile(*pattern)
+	if err != nil {
+		return fmt.Errorf("-cells: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "brokerbench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{rounds: *rounds, servers: []string{quokka, nobody, fake}, dir: dir, progress: term.New(os.Stderr)}
+	for _, c := range matrix(*megabytes << 20) {
+		if match.MatchString(c.name) {
+			b.cells = append(b.cells, c)
+		}
+	}
+	fmt.Printf("%d cores, %s, %s; rounds of %d MB, %d of them counted\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), *megabytes, *rounds-1)
+	if _, err := kafka.Open(ctx, kafka.Config{Dir: dir + "/probe"}); kafka.IsNotRun(err) {
+		fmt.Printf("Apache Kafka: not run (%v)\n\n", err)
+	} else if err != nil {
+		return err
+	} else {
+		b.servers = append(b.servers, apache)
+	}
+	if err := b.matrix(ctx); err != nil {
+		return err
+	}
+	if *startup {
+		return b.startup(ctx, *full)
+	}
+	return nil
+}
