@@ -35,15 +35,25 @@ func TestMetrics(t *testing.T) {
 	}
 
 	sample := regexp.MustCompile(`^([a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? [^ ]+$`)
-	seen, family := map[string]bool{}, ""
+	seen, family, helped := map[string]bool{}, "", ""
 	for line := range strings.Lines(page.Body.String()) {
 		line = strings.TrimSuffix(line, "\n")
+		if name, ok := strings.CutPrefix(line, "# HELP "); ok {
+			var text string
+			if helped, text, _ = strings.Cut(name, " "); text == "" {
+				t.Errorf("nothing says what %s is", helped)
+			}
+			continue
+		}
 		if typed, ok := strings.CutPrefix(line, "# TYPE "); ok {
 			family, _, _ = strings.Cut(typed, " ")
 			if seen[family] {
 				t.Errorf("the samples of %s are not together", family)
 			}
 			seen[family] = true
+			if helped != family {
+				t.Errorf("no HELP before %s", family)
+			}
 			continue
 		}
 		if m := sample.FindStringSubmatch(line); m == nil || !strings.HasPrefix(m[1], family) {

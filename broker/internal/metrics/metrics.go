@@ -84,6 +84,7 @@ func (p *page) sample(typ, name string, value float64, labels ...string) {
 	}
 	if !p.typed[family] {
 		p.typed[family] = true
+		fmt.Fprintf(p, "# HELP %s %s\n", family, help[family])
 		fmt.Fprintf(p, "# TYPE %s %s\n", family, typ)
 	}
 	_, _ = p.WriteString(name) // a reader that has gone shows at the flush
@@ -237,7 +238,6 @@ func (m *Metrics) groups(ctx context.Context, p *page, marks map[partitionKey]in
 	}
 }
 
-// requestFigures writes what was counted per request key.
 // commits writes what durability costs: under the group flush policy an
 // acknowledgement waits for one round and its sync.
 func (m *Metrics) commits(p *page) {
@@ -247,6 +247,7 @@ func (m *Metrics) commits(p *page) {
 	p.sample("counter", "quokka_broker_sync_seconds_total", s.SyncTime.Seconds())
 }
 
+// requestFigures writes what was counted per request key.
 func (m *Metrics) requestFigures(p *page) {
 	each := func(f func(key string, r *request)) {
 		for key := range m.requests {

@@ -1,0 +1,35 @@
+package metrics
+
+// help says what each family is. The same words stand in docs/metrics.md, which
+// a test holds against them.
+var help = map[string]string{
+	"kminion_kafka_cluster_info":                       "1; its labels describe the cluster.",
+	"kminion_kafka_broker_info":                        "1 for each broker; its labels describe it.",
+	"kminion_kafka_topic_info":                         "1 for each topic; its labels describe it.",
+	"kminion_kafka_topic_partition_high_water_mark":    "Offset after the last record of a partition that consumers may read.",
+	"kminion_kafka_topic_partition_low_water_mark":     "Offset of the first record of a partition.",
+	"kminion_kafka_topic_high_water_mark_sum":          "Sum of a topic's high watermarks: its rate is that of records written.",
+	"kminion_kafka_topic_low_water_mark_sum":           "Sum of a topic's first offsets.",
+	"kminion_kafka_topic_log_dir_size_total_bytes":     "Bytes of a topic on the disk.",
+	"kminion_kafka_broker_log_dir_size_total_bytes":    "Bytes of all topics on the disk.",
+	"kminion_kafka_consumer_group_info":                "1 for each group; its labels describe it.",
+	"kminion_kafka_consumer_group_members":             "Members of a group.",
+	"kminion_kafka_consumer_group_topic_partition_lag": "Records of a partition that a group has not committed.",
+	"kminion_kafka_consumer_group_topic_lag":           "Records of a topic that a group has not committed.",
+	"kminion_kafka_consumer_group_topic_offset_sum":    "Sum of the offsets that a group has committed of a topic.",
+	"kafka_brokers":                                       "Brokers of the cluster.",
+	"kafka_topic_partitions":                              "Partitions of a topic.",
+	"kafka_topic_partition_current_offset":                "Offset after the last record of a partition that consumers may read.",
+	"kafka_topic_partition_oldest_offset":                 "Offset of the first record of a partition.",
+	"kafka_consumergroup_members":                         "Members of a group.",
+	"kafka_consumergroup_lag":                             "Records of a partition that a group has not committed.",
+	"kafka_consumergroup_current_offset":                  "Offset that a group has committed of a partition.",
+	"kafka_log_log_size":                                  "Bytes of a partition on the disk.",
+	"kafka_server_socket_server_metrics_connection_count": "Open connections.",
+	"kafka_server_request_bytes_total":                    "Bytes of requests received.",
+	"kafka_server_response_bytes_total":                   "Bytes of answers sent.",
+	"kafka_network_request_duration_seconds":              "Time from reading a request to its answer. Fetches include their wait for records.",
+	"quokka_broker_commit_rounds_total":                   "Rounds that wrote what producers sent; all that waits shares one.",
+	"quokka_broker_syncs_total":                           "Syncs of files to the disk.",
+	"quokka_broker_sync_seconds_total":                    "Time spent in syncs.",
+}
