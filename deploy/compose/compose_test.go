@@ -45,8 +45,8 @@ func TestEveryStackAndProfile(t *testing.T) {
 					t.Error(err)
 				}
 				for name, s := range project.Services {
-					for dep := range s.DependsOn {
-						if _, ok := project.Services[dep]; !ok {
+					for dep, how := range s.DependsOn {
+						if _, ok := project.Services[dep]; !ok && how.Required {
 							t.Errorf("%s waits for %s, which these profiles leave out", name, dep)
 						}
 					}
@@ -54,7 +54,7 @@ func TestEveryStackAndProfile(t *testing.T) {
 			})
 		}
 	}
-	if got, want := must(compose.Profiles(t.Context(), []string{compose.MainFile})), []string{"console", "load", "monitoring"}; !slices.Equal(got, want) {
+	if got, want := must(compose.Profiles(t.Context(), []string{compose.MainFile})), []string{"console", "load", "monitoring", "opensearch"}; !slices.Equal(got, want) {
 		t.Errorf("the profiles are %v, want %v", got, want)
 	}
 }
@@ -128,8 +128,8 @@ func TestHardening(t *testing.T) {
 			if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 				t.Errorf("%s: %s may gain privileges", files, name)
 			}
-			// Apache Kafka and Karapace write beside their programs.
-			stock := kafka && (strings.HasPrefix(name, "broker") || name == "registry")
+			// Apache Kafka, Karapace and OpenSearch write beside their programs.
+			stock := kafka && (strings.HasPrefix(name, "broker") || name == "registry") || name == "opensearch"
 			if !s.ReadOnly && !stock {
 				t.Errorf("%s: the file system of %s is writable", files, name)
 			}

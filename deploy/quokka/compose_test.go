@@ -18,6 +18,7 @@ import (
 
 	"github.com/quokka-stream/quokka/cdc"
 	"github.com/quokka-stream/quokka/deploy/compose"
+	"github.com/quokka-stream/quokka/deploy/monitoring"
 	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas"
@@ -38,6 +39,7 @@ var configurations = func() map[string]any {
 var foreignPorts = map[string][]string{
 	"postgres": {"5432"}, "jaeger": {"4318", "16686"}, "mailpit": {"1025", "8025"},
 	"prometheus": {"9090"}, "grafana": {"3000"}, "console": {"8080"},
+	"opensearch": {"9200"},
 }
 
 // publishedParts says which part a published port of a service belongs to.
@@ -241,11 +243,64 @@ func TestTopicsInFiles(t *testing.T) {
 	}
 }
 
+// everything loads files with all profiles, in the environment that the main
+// file's heading gives for them.
 func everything(t *testing.T, files []string) *types.Project {
 	t.Helper()
-	project, err := compose.Load(t.Context(), files, []string{"*"})
+	text, err := os.ReadFile(filepath.Join(compose.Root(), compose.MainFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading, _, _ := strings.Cut(string(text), "\nname:")
+	env := regexp.MustCompile(`QUOKKA_[A-Z_]+=\S+`).FindAllString(heading, -1)
+	project, err := compose.Load(t.Context(), files, []string{"*"}, env...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return project
+}
+
+// TestCommandsInRunbooks: alerts and dashboards that say to use this program
+// name commands that it has.
+func TestCommandsInRunbooks(t *testing.T) {
+	parser, err := kong.New(&commands{}, kong.Writers(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, command := range parser.Model.Leaves(false) {
+		words := strings.Fields(command.FullPath())[1:]
+		for i := range words {
+			known[strings.Join(words[:i+1], " ")] = true
+		}
+	}
+	var texts []string
+	rules, err := monitoring.Alerts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		texts = append(texts, r.Annotations["runbook"])
+	}
+	for _, d := range monitoring.Dashboards {
+		for _, r := range d.Rows {
+			for _, p := range r.Panels {
+				texts = append(texts, p.Why)
+			}
+		}
+	}
+	named := 0
+	for _, text := range texts {
+		for _, m := range regexp.MustCompile("`quokka ([a-z ]+)`").FindAllStringSubmatch(text, -1) {
+			if named++; !known[m[1]] {
+				t.Errorf("quokka %s is no command: %s", m[1], text)
+			}
+		}
+		if strings.Contains(strings.ReplaceAll(text, "`quokka", ""), "quokka ") {
+			t.Errorf("a command of quokka is not in backquotes: %s", text)
+		}
+	}
+	if named == 0 {
+		t.Error("nobody names a command")
+	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // TestComposeUp: what the compose file starts becomes healthy, places its
-// orders, finds nothing lost, fits in its memory, has the metrics of dashboards
-// and alerts, and ends when told to.
+// orders, finds nothing lost, fits in its memory, has the metrics of the documentation,
+// the dashboards and the alerts, and ends when told to.
 func TestComposeUp(t *testing.T) {
 	project, err := compose.Load(t.Context(), []string{compose.MainFile}, nil)
 	if err != nil {
@@ -37,11 +37,15 @@ func TestComposeUp(t *testing.T) {
 			}
 		}
 	}
-	checkMetrics(t, scrape(t, e))
+	docs, metrics := documented(t), scrape(t, e)
+	checkDocumented(t, metrics, docs)
+	checkMetrics(t, metrics, docs)
+	examples := exemplars(t, e, "order:8101", "inventory:8102", "notification:8103", "search-sync:8104")
 	// The same again, as after `docker compose restart setup`: nothing changes.
 	e.start("setup")
 	if code := e.await("setup", time.Minute); code != 0 {
 		t.Errorf("setup ended with %d the second time:\n%s", code, e.running["setup"].output)
 	}
 	e.down()
+	checkExemplars(t, examples, e.traces) // the last spans are sent at the end
 }

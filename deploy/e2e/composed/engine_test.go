@@ -1,7 +1,7 @@
 // Package composed runs what deploy/compose.yaml says where there is no Docker
 // engine: each service of our own image as a process, with its command,
 // environment, volumes, health check and dependencies. PostgreSQL and Mailpit
-// are those of the embedded platform; Jaeger is left out.
+// are those of the embedded platform; of Jaeger there is only what takes spans.
 package composed
 
 import (
@@ -39,6 +39,7 @@ type engine struct {
 	volumes  string                // folder of the volumes
 	ports    map[string]int        // by "service:port" in the project
 	running  map[string]*container // by service
+	traces   *traces               // those that Jaeger would have
 }
 
 // container is one process.
@@ -80,6 +81,7 @@ func newEngine(t *testing.T, project *types.Project) *engine {
 	}
 	e.postgres = server
 	e.ports["postgres:5432"] = portOf(t, u.Host)
+	e.traces = newTraces(t, e.listen("jaeger:4318"))
 	smtp, http := e.listen("mailpit:1025"), e.listen("mailpit:8025")
 	sink, err := mailsink.Open(mailsink.Config{Dir: t.TempDir(), SMTP: smtp, HTTP: http})
 	if err != nil {
@@ -160,7 +162,7 @@ func (e *engine) environment(s types.ServiceConfig) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.volumes}
 	for name, value := range s.Environment {
 		switch name {
-		case "OTEL_EXPORTER_OTLP_ENDPOINT", "QUOKKA_TRACES_URL":
+		case "QUOKKA_TRACES_URL": // nobody answers questions about traces
 		case "QUOKKA_POSTGRES_URL":
 			env = append(env, name+"="+e.postgres)
 		default:
