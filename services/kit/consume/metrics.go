@@ -79,6 +79,14 @@ func newMetrics(group string, reg prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(errs...)
 }
 
+// expect lets the failures of a topic count from zero: the first dead letter is
+// an increase only if there was a value before it.
+func (m *metrics) expect(topic string) {
+	for _, outcome := range []string{outcomeRetried, outcomeDeadLettered, outcomeStopped} {
+		m.records.WithLabelValues(topic, outcome)
+	}
+}
+
 func (m *metrics) processed(topic, outcome string, took time.Duration, sc trace.SpanContext) {
 	m.records.WithLabelValues(topic, outcome).Inc()
 	h := m.duration.WithLabelValues(topic)

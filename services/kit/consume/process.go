@@ -23,6 +23,7 @@ const (
 	outcomeUnhandled    = "unhandled"     // its type has no handler
 	outcomeRetried      = "retried"       // failed, to be tried again
 	outcomeDeadLettered = "dead_lettered" // given up
+	outcomeStopped      = "stopped"       // failed, and the consumer with it
 )
 
 // process handles a task and says what is to become of each of its items. It runs
@@ -54,7 +55,7 @@ func (c *Consumer) processRecord(ctx context.Context, t *task, it *item) result 
 	case deadLetter:
 		outcome = outcomeDeadLettered
 	case stop:
-		outcome = "stopped"
+		outcome = outcomeStopped
 	}
 	c.endSpan(span, m, outcome, err)
 	c.metrics.processed(m.Record.Topic, outcome, c.cfg.now().Sub(begun), trace.SpanContextFromContext(ctx))

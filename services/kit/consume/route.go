@@ -90,6 +90,7 @@ func (c *Consumer) routeTo(topic string) *route {
 	if r == nil {
 		r = &route{topic: topic}
 		c.routes[topic] = r
+		c.metrics.expect(topic)
 	}
 	return r
 }

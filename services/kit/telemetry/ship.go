@@ -45,6 +45,14 @@ type Shipper struct {
 // shipQueue is how many lines wait for the producer, at most.
 const shipQueue = 4096
 
+// Why a line is dropped, as the metric names it.
+const (
+	dropQueueFull = "queue full"
+	dropEncode    = "encode"
+	dropProduce   = "produce"
+	dropShutdown  = "shutdown"
+)
+
 // NewShipper makes a shipper and adds its handler to t's logger. Lines below info
 // are not shipped. Call Run, else the queue fills and lines are dropped.
 func (t *Telemetry) NewShipper(brokers []string, encoder Encoder, opts ...kgo.Opt) (*Shipper, error) {
@@ -71,6 +79,9 @@ func (t *Telemetry) NewShipper(brokers []string, encoder Encoder, opts ...kgo.Op
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quokka_log_lines_dropped_total", Help: "Log lines that logs.v1 will not get, by reason.",
 		}, []string{"reason"}),
+	}
+	for _, reason := range []string{dropQueueFull, dropEncode, dropProduce, dropShutdown} {
+		s.dropped.WithLabelValues(reason) // rates need a first value
 	}
 	if err := errors.Join(t.Metrics.Register(s.shipped), t.Metrics.Register(s.dropped)); err != nil {
 		client.Close()
@@ -105,7 +116,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 		break
 	}
 	if err := s.client.Flush(work); err != nil {
-		s.drop("shutdown", err)
+		s.drop(dropShutdown, err)
 	}
 	return nil
 }
@@ -113,12 +124,12 @@ func (s *Shipper) Run(ctx context.Context) error {
 func (s *Shipper) ship(ctx context.Context, line *events.LogLine) {
 	value, err := s.encoder.Encode(ctx, schemas.TopicLogs, line)
 	if err != nil {
-		s.drop("encode", err)
+		s.drop(dropEncode, err)
 		return
 	}
 	s.client.TryProduce(ctx, &kgo.Record{Value: value, Timestamp: line.Time}, func(_ *kgo.Record, err error) {
 		if err != nil {
-			s.drop("produce", err)
+			s.drop(dropProduce, err)
 			return
 		}
 		s.shipped.Inc()
@@ -169,7 +180,7 @@ func (h *shipHandler) Handle(ctx context.Context, r slog.Record) error {
 	select {
 	case h.to.queue <- line:
 	default:
-		h.to.dropped.WithLabelValues("queue full").Inc()
+		h.to.dropped.WithLabelValues(dropQueueFull).Inc()
 	}
 	return nil
 }
