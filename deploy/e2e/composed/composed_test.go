@@ -9,7 +9,7 @@ import (
 )
 
 // TestComposeUp: what the compose file starts becomes healthy, places its
-// orders, finds nothing lost, fits in its memory, has the metrics of the documentation,
+// orders, finds nothing lost, fits in its memory, answers consoles, has the metrics of the documentation,
 // the dashboards and the alerts, and ends when told to.
 func TestComposeUp(t *testing.T) {
 	project, err := compose.Load(t.Context(), []string{compose.MainFile}, nil)
@@ -37,6 +37,7 @@ func TestComposeUp(t *testing.T) {
 			}
 		}
 	}
+	checkConsole(t, e)
 	docs, metrics := documented(t), scrape(t, e)
 	checkDocumented(t, metrics, docs)
 	checkMetrics(t, metrics, docs)
