@@ -82,8 +82,8 @@ kafka-test: ## contract tests and demo on Apache Kafka, also with a node killed 
 	@GO=$(GO) deploy/kafka-test.sh
 
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
-	@$(GO) test -count=1 ./deploy/compose
-	@$(GO) test -count=1 -run 'Compose|TopicsInFiles' ./deploy/quokka
+	@$(GO) test -count=1 ./deploy/compose ./deploy/monitoring
+	@$(GO) test -count=1 -run 'Compose|TopicsInFiles|Runbooks' ./deploy/quokka
 
 compose-test: ## docker compose up, then verify; needs a Docker engine
 	@deploy/compose-test.sh

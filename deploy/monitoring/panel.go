@@ -34,6 +34,9 @@ type Panel struct {
 // Query is a PromQL expression; Legend names its series by their labels.
 type Query struct{ Expr, Legend string }
 
+// SourceUID is the data source that the panels ask, by its identifier in Grafana.
+const SourceUID = "prometheus"
+
 // rate is the window of rates in panels: four scrapes at least, as Grafana
 // works it out.
 const rate = "$__rate_interval"
@@ -47,7 +50,7 @@ const (
 // JSON is the dashboard as Grafana imports it.
 func (d Dashboard) JSON() ([]byte, error) {
 	type object = map[string]any
-	source := object{"type": "prometheus", "uid": "prometheus"}
+	source := object{"type": "prometheus", "uid": SourceUID}
 	var panels []object
 	id, y := 0, 0
 	for _, row := range d.Rows {

@@ -260,6 +260,66 @@ func everything(t *testing.T, files []string) *types.Project {
 	return project
 }
 
+// TestComposeGrafana: Grafana asks where somebody listens, and finds the
+// dashboards where they are mounted.
+func TestComposeGrafana(t *testing.T) {
+	project := everything(t, []string{compose.MainFile})
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(monitoring.Dir(), "grafana", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	sources := read("datasources/prometheus.yaml")
+	urls := regexp.MustCompile(`url: http://([a-z-]+):(\d+)\n`).FindAllStringSubmatch(sources+"\n", -1)
+	if len(urls) != 2 {
+		t.Errorf("the sources are at %v, want Prometheus and Jaeger", urls)
+	}
+	for _, u := range urls {
+		if s, ok := project.Services[u[1]]; !ok || !slices.Contains(listening(s), u[2]) {
+			t.Errorf("Grafana asks %s:%s, where nobody listens", u[1], u[2])
+		}
+	}
+	for _, m := range regexp.MustCompile(`datasourceUid: ([a-z]+)`).FindAllStringSubmatch(sources, -1) {
+		if !strings.Contains(sources, "uid: "+m[1]+"\n") {
+			t.Errorf("exemplars lead to source %s, which is not there", m[1])
+		}
+	}
+	if !strings.Contains(sources, "uid: "+monitoring.SourceUID+"\n") {
+		t.Errorf("the dashboards ask source %s, which is not there", monitoring.SourceUID)
+	}
+	path := regexp.MustCompile(`path: (\S+)`).FindStringSubmatch(read("dashboards/quokka.yaml") + " ")[1]
+	path = strings.TrimSuffix(path, "}")
+	if !slices.ContainsFunc(project.Services["grafana"].Volumes, func(v types.ServiceVolumeConfig) bool {
+		return v.Target == path && v.Source == filepath.Join(monitoring.Dir(), "dashboards")
+	}) {
+		t.Errorf("Grafana looks for dashboards in %s, where none are mounted", path)
+	}
+}
+
+// TestComposeTest: the script for machines with an engine calls this program as
+// it can be called.
+func TestComposeTest(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(compose.Root(), "deploy", "compose-test.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := regexp.MustCompile(`(?m) run .*--no-deps ([a-z]+) (.*)$`).FindAllStringSubmatch(string(text), -1)
+	if len(calls) == 0 {
+		t.Fatal("it calls nothing")
+	}
+	for _, call := range calls {
+		s, ok := everything(t, []string{compose.MainFile}).Services[call[1]]
+		if !ok {
+			t.Fatalf("no service is called %s", call[1])
+		}
+		if _, err := parse(t, s.Environment, strings.Fields(call[2])); err != nil {
+			t.Errorf("quokka %s: %v", call[2], err)
+		}
+	}
+}
+
 // TestCommandsInRunbooks: alerts and dashboards that say to use this program
 // name commands that it has.
 func TestCommandsInRunbooks(t *testing.T) {
