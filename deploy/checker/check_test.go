@@ -176,6 +176,9 @@ func TestPlantedDamage(t *testing.T) {
 		{"dead letter with order", func(w *world) {
 			w.DeadLetters = []DeadLetter{{Topic: "orders.v1.inventory.dlq", EventID: "yes-1", Reason: "boom"}}
 		}, []string{"lost: order yes: dead-lettered to orders.v1.inventory.dlq: boom"}},
+		{"dead letter whose replay is under way", func(w *world) {
+			w.DeadLetters = []DeadLetter{{Topic: "orders.v1.inventory.dlq", EventID: "yes-1", Reason: "boom", Waiting: true}}
+		}, []string{"lost: order yes: dead-lettered to orders.v1.inventory.dlq: boom (its replay is under way)"}},
 		{"dead letter of nobody", func(w *world) {
 			w.DeadLetters = []DeadLetter{{Topic: "logs.v1.search-sync.dlq", Offset: 7}}
 		}, []string{"lost: record logs.v1.search-sync.dlq[0]@7: no reason given"}},

@@ -74,7 +74,8 @@ type Line struct {
 	Quantity int64
 }
 
-// DeadLetter is a record that a consumer gave up.
+// DeadLetter is a record that a consumer gave up and that has not been replayed
+// since.
 type DeadLetter struct {
 	Topic     string
 	Partition int32
@@ -82,6 +83,7 @@ type DeadLetter struct {
 	EventID   string
 	OrderID   string
 	Reason    string
+	Waiting   bool // its replay was asked for and is not done yet
 }
 
 // Lag is how far a group is behind the last record of a partition.

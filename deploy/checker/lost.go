@@ -119,7 +119,7 @@ func (c *check) mailed() {
 	}
 }
 
-// givenUp: no record was moved to a dead-letter topic.
+// givenUp: no record is on a dead-letter topic without having been replayed.
 func (c *check) givenUp() {
 	for _, d := range c.DeadLetters {
 		subject := fmt.Sprintf("record %s[%d]@%d", d.Topic, d.Partition, d.Offset)
@@ -131,6 +131,9 @@ func (c *check) givenUp() {
 		reason := d.Reason
 		if reason == "" {
 			reason = "no reason given"
+		}
+		if d.Waiting {
+			reason += " (its replay is under way)"
 		}
 		c.found.add(Lost, subject, "event %s dead-lettered to %s: %s", d.EventID, d.Topic, reason)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/deploy/checker"
+	"github.com/quokka-stream/quokka/deploy/letters"
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/schemas/serde"
@@ -18,11 +19,10 @@ import (
 
 // Headers of the platform's records.
 const (
-	headerID          = "ce_id"
-	headerType        = "ce_type"
-	headerSubject     = "ce_subject"
-	headerTrace       = "traceparent"
-	headerDeadMessage = "__dlq.errors.message"
+	headerID      = "ce_id"
+	headerType    = "ce_type"
+	headerSubject = "ce_subject"
+	headerTrace   = "traceparent"
 )
 
 type partition struct {
@@ -36,7 +36,7 @@ type topicReader struct {
 	ends    map[partition]int64 // behind the last record, control records apart
 	orders  []checker.Event
 	stock   []checker.Event
-	letters []checker.DeadLetter
+	letters map[partition]*letters.Book // of dead-letter topics
 
 	watched func(order string) bool // whose events are kept as they were decoded; nil: nobody's
 	story   []OrderEvent
@@ -88,8 +88,8 @@ func (c *Collector) stories(ctx context.Context, of func(order string) bool) ([]
 func wanted() []string {
 	names := []string{schemas.TopicOrders, schemas.TopicInventory}
 	for _, t := range schemas.Topics() {
-		for _, letters := range t.DeadLetters() {
-			names = append(names, letters.Name)
+		for _, dead := range t.DeadLetters() {
+			names = append(names, dead.Name)
 		}
 	}
 	return names
@@ -97,10 +97,15 @@ func wanted() []string {
 
 // readTopics reads on to the ends that the topics have now.
 func (c *Collector) readTopics(ctx context.Context, f *checker.Facts) error {
+	replayed, err := c.readReplayed(ctx) // before the letters: see package letters
+	if err != nil {
+		return err
+	}
 	if err := c.readOn(ctx, wanted()...); err != nil {
 		return err
 	}
-	f.Events, f.StockEvents, f.DeadLetters = c.topics.orders, c.topics.stock, c.topics.letters
+	f.Events, f.StockEvents = c.topics.orders, c.topics.stock
+	f.DeadLetters = c.topics.deadLetters(replayed)
 	return nil
 }
 
@@ -184,10 +189,13 @@ func (c *Collector) take(ctx context.Context, rec *kgo.Record) error {
 	}
 	r.ends[p] = rec.Offset + 1
 	if rec.Topic != schemas.TopicOrders && rec.Topic != schemas.TopicInventory {
-		r.letters = append(r.letters, checker.DeadLetter{
-			Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
-			EventID: header(rec, headerID), OrderID: header(rec, headerSubject), Reason: header(rec, headerDeadMessage),
-		})
+		if r.letters == nil {
+			r.letters = map[partition]*letters.Book{}
+		}
+		if r.letters[p] == nil {
+			r.letters[p] = &letters.Book{}
+		}
+		r.letters[p].Add(rec)
 		return nil
 	}
 	value, err := c.serde.Decode(ctx, rec.Value)

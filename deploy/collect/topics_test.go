@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/broker/brokertest"
@@ -18,6 +20,7 @@ import (
 	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/schemas/registry"
 	"github.com/quokka-stream/quokka/schemas/serde"
+	"github.com/quokka-stream/quokka/services/kit/consume"
 )
 
 const (
@@ -145,6 +148,52 @@ func TestReadTopics(t *testing.T) {
 	k.send(schemas.TopicOrders, 3, "e2", &events.OrderConfirmed{OrderID: orderID, CustomerID: customerID, Version: 2, OccurredAt: at})
 	if f := read(t, c); len(f.Events) != 2 || f.Events[1].ID != "e2" || f.Events[1].Offset != 2 || len(f.DeadLetters) != 1 {
 		t.Errorf("second reading: %+v", f)
+	}
+}
+
+// TestReplayedLetters: a dead letter counts until the group has committed past its
+// replay, and again if that failed.
+func TestReplayedLetters(t *testing.T) {
+	k := newKafka(t)
+	c := k.collector()
+	topic := schemas.DeadLetter(schemas.TopicOrders, schemas.GroupInventory).Name
+	letter := func(headers ...string) *kgo.Record {
+		r := &kgo.Record{Topic: topic, Key: []byte(customerID), Value: []byte("v"), Headers: []kgo.RecordHeader{
+			{Key: "ce_id", Value: []byte("e1")}, {Key: consume.HeaderDeadTopic, Value: []byte(schemas.TopicOrders)}, {Key: consume.HeaderDeadGroup, Value: []byte(schemas.GroupInventory)},
+			{Key: consume.HeaderDeadPartition, Value: []byte("3")}, {Key: consume.HeaderDeadOffset, Value: []byte("0")}, {Key: consume.HeaderDeadMessage, Value: []byte("boom")},
+		}}
+		for _, name := range headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte("1")})
+		}
+		return r
+	}
+	commit := func(offset int64) {
+		t.Helper()
+		var offsets kadm.Offsets
+		offsets.AddOffset(topic, 0, offset, -1)
+		if err := kadm.NewClient(k.client).CommitAllOffsets(t.Context(), schemas.GroupInventory, offsets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.produce(letter())
+	want := checker.DeadLetter{Topic: topic, EventID: "e1", Reason: "boom"}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want []checker.DeadLetter
+	}{
+		{"given up", func() { commit(1) }, []checker.DeadLetter{want}},
+		{"asked for", func() { k.produce(letter(consume.HeaderReplayOf, consume.HeaderReplayCount)); want.Waiting = true }, nil},
+		{"handled", func() { commit(2) }, []checker.DeadLetter{}},
+		{"failed again after all", func() { k.produce(letter(consume.HeaderReplayCount)); want.Waiting, want.Offset = false, 2 }, nil},
+	} {
+		step.do()
+		if step.want == nil {
+			step.want = []checker.DeadLetter{want}
+		}
+		if d := cmp.Diff(step.want, read(t, c).DeadLetters, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s: %s", step.name, d)
+		}
 	}
 }
 

@@ -159,13 +159,20 @@ func TestUnusualRequestsAndMails(t *testing.T) {
 	if all.Total != 1 || all.Messages[0].From.Address != "a@b.c" || all.Messages[0].To[0].Address != "x@y.z" {
 		t.Errorf("listed: %+v", all)
 	}
+	// To a domain that cannot exist: refused for good.
+	for to, refused := range map[string]bool{"ada@shop.invalid": true, "ada@INVALID": true, "ada@invalid.example.test": false} {
+		err := smtp.SendMail(s.SMTPAddr(), nil, "a@b.c", []string{to}, []byte("Subject: x\r\n\r\n"))
+		if refused != (err != nil) || refused && !strings.Contains(err.Error(), "550") {
+			t.Errorf("a mail to %s: %v", to, err)
+		}
+	}
 	// Too large: refused, not listed.
 	if err := send(s, "big", "big", strings.Repeat("x", 65<<10)); err == nil {
 		t.Error("a mail over the limit was accepted")
 	}
 	get(t, s.URL()+"/api/v1/messages", &all)
-	if all.Total != 1 {
-		t.Errorf("%d mails after a refused one, want 1", all.Total)
+	if all.Total != 2 {
+		t.Errorf("%d mails after refused ones, want 2", all.Total)
 	}
 }
 

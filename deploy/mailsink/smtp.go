@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -36,7 +37,13 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
+// Rcpt refuses addresses under .invalid, a domain that never exists (RFC 2606
+// §2), as a mail server that looks for it would: so a failure that lasts until the
+// address is mended can be had on purpose.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if domain := strings.ToLower(strings.TrimRight(to, ".")); strings.HasSuffix(domain, ".invalid") || strings.HasSuffix(domain, "@invalid") {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 2}, Message: "there is no domain .invalid"}
+	}
 	s.mail.To = append(s.mail.To, to)
 	return nil
 }

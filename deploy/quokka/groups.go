@@ -110,7 +110,14 @@ func printGroup(p *term.Printer, g operate.Group) {
 	if len(g.Members) > 0 {
 		rows := make([][]string, 0, len(g.Members))
 		for _, m := range g.Members {
-			rows = append(rows, []string{names[m.ID], m.Host, m.Instance, assignment(m.Assigned)})
+			name := strings.TrimSpace(m.ClientID + " " + names[m.ID])
+			for i, reads := range assignment(m.Assigned) {
+				if i == 0 {
+					rows = append(rows, []string{name, m.Host, m.Instance, reads})
+				} else {
+					rows = append(rows, []string{"", "", "", reads})
+				}
+			}
 		}
 		p.Printf("\n")
 		p.Table([]term.Column{{Title: "MEMBER"}, {Title: "HOST"}, {Title: "INSTANCE"}, {Title: "READS"}}, rows)
@@ -136,26 +143,22 @@ func printGroup(p *term.Printer, g operate.Group) {
 	}, rows)
 }
 
-// memberNames are short names of a group's members: their client ids, with as
-// much of the member's own id as tells those of one client id apart.
+// memberNames tell a group's members apart by the first letters of their ids; of
+// one member there is nothing to tell.
 func memberNames(members []operate.Member) map[string]string {
-	clients := map[string]int{}
-	for _, m := range members {
-		clients[m.ClientID]++
-	}
 	out := map[string]string{}
+	if len(members) < 2 {
+		return out
+	}
 	for _, m := range members {
-		out[m.ID] = m.ClientID
-		if clients[m.ClientID] > 1 {
-			own := strings.TrimPrefix(m.ID, m.ClientID+"-")
-			out[m.ID] += " " + own[:min(8, len(own))]
-		}
+		own := strings.TrimPrefix(m.ID, m.ClientID+"-")
+		out[m.ID] = own[:min(8, len(own))]
 	}
 	return out
 }
 
-// assignment prints a member's partitions: orders.v1 0-2, inventory.v1 1.
-func assignment(assigned map[string][]int32) string {
+// assignment lists a member's partitions by topic, such as orders.v1 0-2.
+func assignment(assigned map[string][]int32) []string {
 	parts := []string{}
 	for _, topic := range slices.Sorted(maps.Keys(assigned)) {
 		if len(assigned[topic]) > 0 {
@@ -163,9 +166,9 @@ func assignment(assigned map[string][]int32) string {
 		}
 	}
 	if len(parts) == 0 {
-		return "nothing"
+		return []string{"nothing"}
 	}
-	return strings.Join(parts, ", ")
+	return parts
 }
 
 type groupsResetCmd struct {

@@ -33,6 +33,7 @@ type commands struct {
 	Load   loadCmd   `cmd:"" help:"Place orders on a running platform." group:"Look into a running platform"`
 	Verify verifyCmd `cmd:"" help:"Check a running platform: nothing lost, nothing twice, order kept, stock conserved." group:"Look into a running platform"`
 	Trace  traceCmd  `cmd:"" help:"Show the hops of one order with their times." group:"Look into a running platform"`
+	DLQ    dlqCmd    `cmd:"" name:"dlq" help:"List, show and replay dead letters." group:"Look into a running platform"`
 	Orders ordersCmd `cmd:"" help:"Read orders from their events." group:"Look into a running platform"`
 	Topics topicsCmd `cmd:"" help:"List, show, read and write topics." group:"Look into a running platform"`
 	Groups groupsCmd `cmd:"" help:"List and show consumer groups, move their offsets." group:"Look into a running platform"`

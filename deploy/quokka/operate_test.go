@@ -82,7 +82,7 @@ func TestPrintGroup(t *testing.T) {
 	group := operate.Group{
 		Name: "inventory", State: "Stable",
 		Members: []operate.Member{
-			{ID: "quokka-inventory-aaaabbbb-1", ClientID: "quokka-inventory", Host: "10.0.0.1", Assigned: map[string][]int32{"orders.v1": {0, 1}}},
+			{ID: "quokka-inventory-aaaabbbb-1", ClientID: "quokka-inventory", Host: "10.0.0.1", Assigned: map[string][]int32{"orders.v1": {0, 1}, "a": {3}}},
 			{ID: "quokka-inventory-ccccdddd-2", ClientID: "quokka-inventory", Host: "10.0.0.2", Assigned: map[string][]int32{}},
 		},
 		Partitions: []operate.GroupProgress{
@@ -94,12 +94,13 @@ func TestPrintGroup(t *testing.T) {
   inventory  Stable, 2 members, lag 1,240 (61 s)
 
   MEMBER                     HOST      READS
-  quokka-inventory aaaabbbb  10.0.0.1  orders.v1 0-1
+  quokka-inventory aaaabbbb  10.0.0.1  a 3
+                                       orders.v1 0-1
   quokka-inventory ccccdddd  10.0.0.2  nothing
 
   TOPIC      PARTITION  COMMITTED   END    LAG  BEHIND  MEMBER
-  orders.v1          0         10  1250  1,240    61 s  quokka-inventory aaaabbbb
-  orders.v1          1          -     0      0       -  quokka-inventory aaaabbbb
+  orders.v1          0         10  1250  1,240    61 s  aaaabbbb
+  orders.v1          1          -     0      0       -  aaaabbbb
 `
 	if d := cmp.Diff(want, printed(func(p *term.Printer) { printGroup(p, group) })); d != "" {
 		t.Error(d)

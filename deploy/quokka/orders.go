@@ -14,6 +14,7 @@ import (
 
 type ordersCmd struct {
 	List    ordersListCmd    `cmd:"" default:"withargs" help:"List the newest orders."`
+	Place   ordersPlaceCmd   `cmd:"" help:"Place one order on a running platform."`
 	History ordersHistoryCmd `cmd:"" help:"Every event of an order, with its version, time and place."`
 	AsOf    asOfCmd          `cmd:"" name:"as-of" help:"The state of an order at a time, folded from its events."`
 }

@@ -97,6 +97,9 @@ func (s *Service) send(ctx context.Context, mail Mail) error {
 	defer span.End()
 	if err := s.sender.Send(ctx, mail); err != nil {
 		span.SetStatus(codes.Error, err.Error())
+		if errors.Is(err, ErrRefused) {
+			return consume.Reject(err)
+		}
 		return fmt.Errorf("%w: %w", errMailServer, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package notification
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -10,8 +11,13 @@ import (
 	"github.com/wneessen/go-mail"
 )
 
+// ErrRefused says that a mail server will never take a mail for this address:
+// trying again is of no use until the address is another.
+var ErrRefused = errors.New("address refused")
+
 // Sender hands a mail to a mail server and returns nil once the server has
-// taken responsibility for it.
+// taken responsibility for it. An error that wraps ErrRefused is final, any other
+// may pass.
 type Sender interface {
 	Send(ctx context.Context, m Mail) error
 }
@@ -50,7 +56,7 @@ func (s *smtpSender) Send(ctx context.Context, m Mail) error {
 		return fmt.Errorf("mail from: %w", err)
 	}
 	if err := msg.AddToFormat(m.Name, m.To); err != nil {
-		return fmt.Errorf("mail to %q: %w", m.To, err)
+		return fmt.Errorf("mail to %q: %w: %w", m.To, ErrRefused, err)
 	}
 	msg.SetMessageIDWithValue(m.MessageID)
 	msg.SetDate()
@@ -66,7 +72,17 @@ func (s *smtpSender) Send(ctx context.Context, m Mail) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	if err := client.DialAndSendWithContext(ctx, msg); err != nil {
+		if refused(msg) {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 		return fmt.Errorf("mail server %s:%d: %w", s.host, s.port, err)
 	}
 	return nil
+}
+
+// refused reports whether the server answered the recipient with a permanent
+// error, 5yz of RFC 5321 §4.2.1.
+func refused(msg *mail.Msg) bool {
+	var failed *mail.SendError
+	return errors.As(msg.SendError(), &failed) && failed.Reason == mail.ErrSMTPRcptTo && failed.ErrorCode() >= 500
 }

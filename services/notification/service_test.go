@@ -12,12 +12,14 @@ import (
 
 	"github.com/emersion/go-smtp"
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/quokka-stream/quokka/schemas"
 	"github.com/quokka-stream/quokka/schemas/debezium"
 	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/services/internal/kittest"
+	"github.com/quokka-stream/quokka/services/kit/consume"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
 	"github.com/quokka-stream/quokka/services/notification"
 )
@@ -49,9 +51,16 @@ func (m *mailbox) received(order string) map[string]int {
 type session mailbox
 
 func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
-func (s *session) Rcpt(string, *smtp.RcptOptions) error { return nil }
 func (s *session) Reset()                               {}
 func (s *session) Logout() error                        { return nil }
+
+// Rcpt knows nobody at nowhere.test.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasSuffix(to, "@nowhere.test") {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+	}
+	return nil
+}
 
 func (s *session) Data(r io.Reader) error {
 	body, err := io.ReadAll(r)
@@ -177,4 +186,52 @@ func TestMails(t *testing.T) {
 	if a := running.Do("GET", "/notifications?order_id=nonsense&limit=0", nil); a.Status != 422 || a.Code() != "invalid_query" {
 		t.Errorf("bad query: %d %s", a.Status, a.Body)
 	}
+}
+
+// TestRefusedAddress: a mail that the server will never take is not tried for
+// ever: its event is a dead letter. Replayed once the address is mended, it is
+// mailed; the customer's other events were not held up.
+func TestRefusedAddress(t *testing.T) {
+	platform := kittest.NewPlatform(t)
+	box, smtpAddr := serveMail(t)
+	cfg := notification.Config{Config: platform.Config, SMTPAddr: smtpAddr, Listener: kittest.Listener(t)}
+	cfg.PostgresURL, cfg.Database = kittest.Database(t)
+	service, err := notification.New(t.Context(), cfg, kittest.Telemetry(t, telemetry.Config{Service: notification.Name}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kittest.Run(t, service)
+	client := kittest.Client(t, cfg.KafkaBrokers)
+	changes := kittest.NewChanges(t, platform, customers)
+
+	customer, order := uuid.NewString(), uuid.NewString()
+	changes.Write(10, 1, debezium.Create, map[string]any{"customer_id": customer, "name": "Ada", "email": "ada@nowhere.test"})
+	eventID := uuid.NewString()
+	platform.Publish(t, client, schemas.TopicOrders, customer, eventID,
+		&events.OrderPlaced{OrderID: order, CustomerID: customer, Version: 1, OccurredAt: time.Now(), Lines: []events.OrderLine{{SKU: "SKU-1", Quantity: 2}}})
+	dead := schemas.DeadLetter(schemas.TopicOrders, schemas.GroupNotification).Name
+	letter := func() *kgo.Record {
+		for _, r := range kittest.ReadAll(t, cfg.KafkaBrokers, dead) {
+			if consume.Header(r, "ce_id") == eventID {
+				return r
+			}
+		}
+		return nil
+	}
+	kittest.Eventually(t, "a dead letter", func() bool { return letter() != nil })
+	if reason := consume.Header(letter(), consume.HeaderDeadMessage); !strings.Contains(reason, "address refused") || !strings.Contains(reason, "no such user") {
+		t.Errorf("given up because: %s", reason)
+	}
+
+	changes.Write(20, 1, debezium.Update, map[string]any{"customer_id": customer, "name": "Ada", "email": "ada@example.test"})
+	// Replayed before the change has come, it fails again: the mail goes out with
+	// the first replay after it.
+	kittest.Eventually(t, "the mail", func() bool {
+		request := letter()
+		request.Headers = append(request.Headers, kgo.RecordHeader{Key: consume.HeaderReplayOf, Value: []byte("0")})
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: dead, Key: request.Key, Value: request.Value, Headers: request.Headers}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return len(box.received(order)) == 1
+	})
 }

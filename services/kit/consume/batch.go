@@ -22,7 +22,11 @@ func (c *Consumer) processBatch(ctx context.Context, t *task) []result {
 	var batch []*Message
 	var at []int // positions of the batch's messages in the task
 	for i, it := range t.items {
-		m := it.open()
+		m := c.open(it, r)
+		if m == nil {
+			results[i] = result{verdict: acknowledge}
+			continue
+		}
 		if it.lost != nil {
 			results[i] = c.giveUp(ctx, it, it.lost)
 			continue

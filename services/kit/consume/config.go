@@ -38,6 +38,11 @@ type Config struct {
 	// not block. A service with an outbox wakes its relay here.
 	Committed func()
 
+	// Replay are topics whose dead letters are handled again when asked for (see
+	// HeaderReplayOf), in addition to those of which package schemas declares the
+	// group's dead-letter topic. The consumer reads <topic>.<group>.dlq for it.
+	Replay []string
+
 	// Concurrency is the number of records, or batches, handled at the same time.
 	// Default: 16. Transactional handlers also need that many connections in the
 	// pool to make use of it.

@@ -18,6 +18,7 @@ import (
 type Consumer struct {
 	cfg      Config
 	routes   map[string]*route
+	reads    map[string]*route // routes, and those of dead-letter topics; set by Run
 	untraced map[string]bool
 	tracer   trace.Tracer
 	metrics  *metrics
@@ -77,6 +78,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	c.reads = c.withReplays()
 	e := newEngine(c.cfg.Limits, c.cfg.Concurrency, c.cfg.now)
 	e.process = c.process
 	e.gauges = c.metrics.observe
@@ -142,7 +144,7 @@ func (c *Consumer) options(e *engine) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SeedBrokers(c.cfg.Brokers...),
 		kgo.ConsumerGroup(c.cfg.Group),
-		kgo.ConsumeTopics(c.Topics()...),
+		kgo.ConsumeTopics(slices.Sorted(maps.Keys(c.reads))...),
 		// A group without offsets begins with the first record: events are not missed.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -160,7 +162,7 @@ func (c *Consumer) options(e *engine) []kgo.Opt {
 		kgo.ProducerLinger(0),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			c.metrics.rebalances.WithLabelValues(rebalanceAssigned).Inc()
-			e.assign(parts, c.routes)
+			e.assign(parts, c.reads)
 			c.setJoined(true)
 		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, client *kgo.Client, parts map[string][]int32) {

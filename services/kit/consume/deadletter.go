@@ -31,12 +31,7 @@ const deadHeaderPrefix = "__dlq.errors."
 // again describes its latest failure.
 func newDeadLetter(m *Message, group string, cause error) *kgo.Record {
 	r := m.Record
-	headers := make([]kgo.RecordHeader, 0, len(r.Headers)+7)
-	for _, h := range r.Headers {
-		if !strings.HasPrefix(h.Key, deadHeaderPrefix) {
-			headers = append(headers, h)
-		}
-	}
+	headers := withoutLetter(r.Headers)
 	add := func(key, value string) {
 		headers = append(headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
 	}

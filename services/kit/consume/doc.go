@@ -37,6 +37,10 @@
 // slow or its keys are parked, is paused, so that others have the rest.
 // The poll loop never waits for a handler, and heartbeats do not depend on it.
 //
+// A dead letter is handled again when somebody asks for it (`quokka dlq replay`):
+// the group reads its dead-letter topics too, takes requests for a replay as the
+// records they stand for, and passes over the letters. See replay.go.
+//
 // # Outcomes
 //
 // A handler returns nil to acknowledge, or an error. [Retry] names the delay,

@@ -13,7 +13,8 @@ import (
 
 // Message is a record as a handler sees it.
 type Message struct {
-	// Record is the record as fetched. Handlers must not change it.
+	// Record is the record as fetched; of a replayed dead letter, the record as it
+	// was on its own topic. Handlers must not change it.
 	Record *kgo.Record
 	// ID identifies the event in the inbox: the header ce_id, else
 	// topic/partition/offset.
@@ -25,6 +26,10 @@ type Message struct {
 	// Attempt counts deliveries to the handler in this process, from 1.
 	Attempt int
 
+	// delivered is the record as fetched, also of a replay.
+	delivered *kgo.Record
+	// replayed says that it is one.
+	replayed bool
 	// committed are the functions of OnCommit, of the present attempt.
 	committed []func()
 	// lastAttempt is the span of the attempt before this one.
@@ -32,7 +37,7 @@ type Message struct {
 }
 
 func newMessage(r *kgo.Record) *Message {
-	m := &Message{Record: r, Type: Header(r, "ce_type")}
+	m := &Message{Record: r, delivered: r, Type: Header(r, "ce_type")}
 	// An id that the inbox cannot store would fail for ever, so it is no id.
 	if id := Header(r, "ce_id"); id != "" && len(id) <= 255 && utf8.ValidString(id) && !strings.Contains(id, "\x00") {
 		m.ID = id

@@ -40,7 +40,10 @@ func (c *Consumer) process(ctx context.Context, t *task) []result {
 }
 
 func (c *Consumer) processRecord(ctx context.Context, t *task, it *item) result {
-	m := it.open()
+	m := c.open(it, t.lane.of.route)
+	if m == nil {
+		return result{verdict: acknowledge}
+	}
 	if it.lost != nil {
 		return c.giveUp(ctx, it, it.lost)
 	}
@@ -62,10 +65,17 @@ func (c *Consumer) processRecord(ctx context.Context, t *task, it *item) result 
 	return r
 }
 
-// open makes the item's message at its first attempt.
-func (it *item) open() *Message {
-	if it.message == nil {
+// open makes the item's message at its first attempt. It returns nil for a letter
+// on a dead-letter topic, which is passed over: it waits for somebody to ask.
+func (c *Consumer) open(it *item, r *route) *Message {
+	if it.message != nil {
+		return it.message
+	}
+	if !r.replays {
 		it.message = newMessage(it.record)
+	} else if original, ok := requested(it.record, r.topic, c.cfg.Group); ok {
+		it.message = newMessage(original)
+		it.message.delivered, it.message.replayed = it.record, true
 	}
 	return it.message
 }
@@ -177,7 +187,7 @@ func (c *Consumer) decodeRecord(ctx context.Context, r *kgo.Record) (e events.Ev
 // inTx runs f in a transaction that also takes the event off the inbox. fresh is
 // false if the inbox had it already: then f did not run.
 func (c *Consumer) inTx(ctx context.Context, m *Message, f func(context.Context, pgx.Tx) error) (fresh bool, err error) {
-	r := m.Record
+	r := m.delivered
 	m.committed = nil
 	err = postgres.InTx(ctx, c.cfg.Pool, func(tx pgx.Tx) error {
 		var err error
@@ -240,7 +250,7 @@ func (c *Consumer) startSpan(ctx context.Context, m *Message) (context.Context, 
 func (c *Consumer) endSpan(span trace.Span, m *Message, outcome string, err error) {
 	m.lastAttempt = span.SpanContext()
 	span.SetAttributes(telemetry.Outcome(outcome))
-	if outcome == outcomeDuplicate || m.Attempt > 1 {
+	if outcome == outcomeDuplicate || m.Attempt > 1 || m.replayed {
 		span.SetAttributes(telemetry.Redelivered())
 	}
 	if err != nil {

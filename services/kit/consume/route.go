@@ -20,6 +20,9 @@ type route struct {
 	batch       int
 	decodeBatch bool
 	batches     BatchHandler
+	// replays marks the route of the topic's dead-letter topic, of whose records
+	// only the requests for a replay are handled.
+	replays bool
 }
 
 type recordHandler = func(ctx context.Context, tx pgx.Tx, m *Message) error
