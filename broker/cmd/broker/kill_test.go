@@ -62,7 +62,7 @@ func freePort(t *testing.T) string {
 func (p *process) start() time.Duration {
 	p.t.Helper()
 	began := time.Now()
-	cmd := exec.Command(p.bin, append([]string{"--data-dir", p.dir, "--listen", p.addr, "--group-initial-rebalance-delay", "-1s"}, p.args...)...)
+	cmd := exec.Command(p.bin, append([]string{"--data-dir", p.dir, "--listen", p.addr, "--group-initial-rebalance-delay", "-1s", "--group-consumer-heartbeat-interval", "200ms"}, p.args...)...)
 	cmd.Stderr = p.log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -144,6 +144,7 @@ func killRun(t *testing.T, bin, flush string, rounds int) {
 		c, err := kgo.NewClient(append([]kgo.Opt{
 			kgo.SeedBrokers(p.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
 			kgo.FetchMaxWait(100 * time.Millisecond), kgo.RequestRetries(1000), kgo.UnknownTopicRetries(-1),
+			kgo.AlwaysRetryEOF(), // a connection may be made at the moment of the kill
 		}, opts...)...)
 		if err != nil {
 			t.Fatal(err)
@@ -186,8 +187,13 @@ func killRun(t *testing.T, bin, flush string, rounds int) {
 			}
 		})
 	}
-	committed := &commits{}
-	wg.Go(func() { committed.run(loadCtx, t, client, topic) })
+	groups := []*commits{
+		{group: "committers"},
+		{group: "modern", protocol: []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}},
+	}
+	for _, g := range groups {
+		wg.Go(func() { g.run(loadCtx, client, topic) })
+	}
 
 	created := []string{}
 	for i := range rounds {
@@ -199,8 +205,15 @@ func killRun(t *testing.T, bin, flush string, rounds int) {
 		created = append(created, name)
 		p.kill()
 		p.start()
-		if high, low := committed.last(), committedNow(ctx, t, admin); !reached(low, high) {
-			t.Errorf("round %d: committed offsets went back: %v was acknowledged, %v is there", i, high, low)
+		for _, g := range groups {
+			if high, low := g.last(), committedNow(ctx, t, admin, g.group); !reached(low, high) {
+				t.Errorf("round %d: committed offsets of %s went back: %v was acknowledged, %v is there", i, g.group, high, low)
+			}
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); len(groups[0].last()) == 0 || len(groups[1].last()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("a group has committed nothing: %v, %v", groups[0].last(), groups[1].last())
 		}
 	}
 	stopLoad()
@@ -280,6 +293,9 @@ func (s *sent) check(ctx context.Context, t *testing.T, c *kgo.Client, admin *ka
 
 // commits consumes in a group and remembers what it was told is committed.
 type commits struct {
+	group    string
+	protocol []kgo.Opt
+
 	mu  sync.Mutex
 	now map[int32]int64
 }
@@ -290,11 +306,9 @@ func (k *commits) last() map[int32]int64 {
 	return maps.Clone(k.now)
 }
 
-const killGroup = "committers"
-
-func (k *commits) run(ctx context.Context, t *testing.T, client func(...kgo.Opt) *kgo.Client, topic string) {
-	c := client(kgo.ConsumerGroup(killGroup), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(100*time.Millisecond))
+func (k *commits) run(ctx context.Context, client func(...kgo.Opt) *kgo.Client, topic string) {
+	c := client(append([]kgo.Opt{kgo.ConsumerGroup(k.group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(100 * time.Millisecond)}, k.protocol...)...)
 	defer c.Close()
 	for ctx.Err() == nil {
 		c.PollRecords(ctx, 200)
@@ -318,9 +332,9 @@ func (k *commits) run(ctx context.Context, t *testing.T, client func(...kgo.Opt)
 	}
 }
 
-func committedNow(ctx context.Context, t *testing.T, admin *kadm.Client) map[int32]int64 {
+func committedNow(ctx context.Context, t *testing.T, admin *kadm.Client, group string) map[int32]int64 {
 	t.Helper()
-	offsets, err := admin.FetchOffsets(ctx, killGroup)
+	offsets, err := admin.FetchOffsets(ctx, group)
 	if err != nil {
 		t.Fatal(err)
 	}

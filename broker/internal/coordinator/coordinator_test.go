@@ -17,6 +17,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/clusterlog"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/group"
@@ -66,6 +67,8 @@ func openNode(t *testing.T, fs fsys.FS) *node {
 	n.groups = NewGroups(Config{
 		Group: group.Config{MinSessionTimeout: time.Millisecond, MaxSessionTimeout: time.Hour, MaxSize: 10,
 			NewID: func() string { return fmt.Sprint(n.ids.Add(1)) }},
+		Consumer:       consumergroup.Config{MaxSize: 100, Assignors: consumergroup.Assignors},
+		SessionTimeout: time.Hour, HeartbeatInterval: time.Second,
 		OffsetsPartitions: 2, OffsetsRetention: time.Hour, ExpiryInterval: time.Hour, MaxMetadata: 4096, Logger: quiet, Now: time.Now,
 	}, n.cluster, n.topics)
 	n.producers = cluster.NewProducerIDs(n.cluster)

@@ -112,6 +112,12 @@ func (l *loop) run() {
 		case <-expiry.C:
 			expire = true
 		}
+		if err := lost(l.last); loaded && err != nil {
+			// Found before a step builds on what the log does not have.
+			l.log.Error("a coordinator's change could not be written; its state is loaded again", "err", err)
+			l.abandon(errcode.CoordinatorNotAvailable)
+			loaded = false
+		}
 		if !loaded {
 			if loaded = l.load(); !loaded {
 				l.finish(round, settled{code: errcode.CoordinatorNotAvailable})
@@ -193,7 +199,13 @@ func (l *loop) settle(round []command, now time.Time) bool {
 		var coded *record.Error
 		switch {
 		case err == nil:
+			// An earlier append that failed after this one would have taken it along;
+			// one that failed before has to be looked for.
+			before := l.last
 			l.last = p
+			if err := lost(before); err != nil {
+				return l.failed(round, err)
+			}
 		case o.refused != nil && errors.As(err, &coded) && coded.Code != record.CodeStorageError:
 			*o.refused = coded.Code
 		default:
@@ -213,6 +225,19 @@ func (l *loop) settle(round []command, now time.Time) bool {
 	}
 	l.finish(round, settled{wait: l.last})
 	return true
+}
+
+// lost is the error of an append that is known to have failed.
+func lost(p *partition.Pending) error {
+	if p == nil {
+		return nil
+	}
+	select {
+	case <-p.Durable():
+		return p.Err()
+	default:
+		return nil
+	}
 }
 
 func (l *loop) failed(round []command, err error) bool {

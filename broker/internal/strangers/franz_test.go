@@ -70,9 +70,21 @@ func TestFranzCodecs(t *testing.T) {
 }
 
 // TestFranzGroup: two members share a topic; when one leaves, the other goes on
-// where it stopped; every record is seen, in the order of its key.
+// where it stopped; every record is seen, in the order of its key. In the classic
+// protocol, in the consumer protocol, and one member each.
 func TestFranzGroup(t *testing.T) {
-	b := brokertest.Start(t, func(c *brokerConfig) { c.DefaultPartitions = 6 })
+	modern := []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}
+	for name, protocols := range map[string][2][]kgo.Opt{
+		"classic": {}, "consumer": {modern, modern}, "upgrade": {nil, modern}, "downgrade": {modern, nil},
+	} {
+		t.Run(name, func(t *testing.T) { franzGroup(t, protocols) })
+	}
+}
+
+func franzGroup(t *testing.T, protocols [2][]kgo.Opt) {
+	b := brokertest.Start(t, func(c *brokerConfig) {
+		c.DefaultPartitions, c.GroupConsumerHeartbeatInterval = 6, 50*time.Millisecond
+	})
 	ctx := soon(t)
 	const topic, n = "shared", 3000
 	p := franz(t, b.Addr(), kgo.DefaultProduceTopic(topic))
@@ -82,8 +94,8 @@ func TestFranzGroup(t *testing.T) {
 	seen := map[int]int{}
 	perMember := map[int]int{}
 	member := func(id int) (stop func()) {
-		c := franz(t, b.Addr(), kgo.ConsumerGroup("sharers"), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(), kgo.HeartbeatInterval(100*time.Millisecond))
+		c := franz(t, b.Addr(), append([]kgo.Opt{kgo.ConsumerGroup("sharers"), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(), kgo.HeartbeatInterval(100 * time.Millisecond)}, protocols[id-1]...)...)
 		ctx, cancel := context.WithCancel(ctx)
 		done := make(chan struct{})
 		go func() {
