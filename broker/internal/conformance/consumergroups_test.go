@@ -189,7 +189,9 @@ func consumerOffsets(t *testing.T, c *conn, m *member, id [16]byte) {
 		epoch   int32
 		want    int16
 	}{
-		{9, m.id, m.epoch, 0}, {10, m.id, m.epoch, 0}, {9, m.id, m.epoch - 1, 113}, {9, m.id, m.epoch + 1, 113},
+		{9, m.id, m.epoch, 0}, {10, m.id, m.epoch, 0}, {9, m.id, m.epoch + 1, 113},
+		{9, m.id, m.epoch - 1, 0}, // it has held the partition since then
+		{9, m.id, 0, 113},
 		{9, "x", m.epoch, 25}, {9, "", -1, 25}, {8, m.id, m.epoch, 35},
 	} {
 		r := ask[*kmsg.OffsetCommitResponse](c, tt.version, commitRequest("g", tt.member, tt.epoch, "t", id, 7, ""))

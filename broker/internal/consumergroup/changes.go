@@ -121,18 +121,26 @@ func (g *Group) restored(id string) *Member {
 func (g *Group) RestoreMember(said Member) {
 	m := g.restored(said.ID)
 	said.Epoch, said.PreviousEpoch, said.State = m.Epoch, m.PreviousEpoch, m.State
-	said.Assigned, said.Revoking, said.Target = m.Assigned, m.Revoking, m.Target
+	said.Assigned, said.Revoking, said.Target, said.Since = m.Assigned, m.Revoking, m.Target, m.Since
 	*m = said
 }
 
 // RestoreTarget restores a member's target.
 func (g *Group) RestoreTarget(id string, target Partitions) { g.restored(id).Target = target }
 
-// RestoreCurrent restores how far a member has got.
-func (g *Group) RestoreCurrent(id string, epoch, previous int32, state MemberState, assigned, revoking Partitions) {
+// RestoreCurrent restores how far a member has got. Partitions without a since are
+// taken to be of the epoch.
+func (g *Group) RestoreCurrent(id string, epoch, previous int32, state MemberState, assigned, revoking Partitions, since map[Partition]int32) {
 	m := g.restored(id)
 	g.release(m)
-	m.Epoch, m.PreviousEpoch, m.State, m.Assigned, m.Revoking = epoch, previous, state, assigned, revoking
+	m.Epoch, m.PreviousEpoch, m.State, m.Assigned, m.Revoking, m.Since = epoch, previous, state, assigned, revoking, since
+	for _, s := range []Partitions{assigned, revoking} {
+		for p := range s {
+			if _, ok := since[p]; !ok {
+				since[p] = epoch
+			}
+		}
+	}
 	g.hold(m)
 }
 
@@ -161,7 +169,7 @@ func (g *Group) Forget(c Change) {
 	case CurrentAssignment:
 		if m := g.members[c.Name]; m != nil {
 			g.release(m)
-			m.Epoch, m.PreviousEpoch, m.State, m.Assigned, m.Revoking = 0, 0, MemberStable, nil, nil
+			m.Epoch, m.PreviousEpoch, m.State, m.Assigned, m.Revoking, m.Since = 0, 0, MemberStable, nil, nil, nil
 		}
 	case RegularExpression:
 		delete(g.regexes, c.Name)

@@ -5,22 +5,34 @@ import "github.com/quokka-stream/quokka/broker/internal/errcode"
 // CheckCommit says whether offsets may be committed. An epoch below 0 comes from
 // one who assigns its partitions itself; that is fine while there are no members.
 // version is that of OffsetCommit, -1 for an offset in a transaction.
-func (g *Group) CheckCommit(memberID string, epoch int32, version int16) int16 {
+//
+// A member may not have heard of its newest epoch yet as it commits. Where each is
+// not nil it decides by partition (KIP-1251): what a member holds since the epoch
+// that it names, or longer, is still its own.
+func (g *Group) CheckCommit(memberID string, epoch int32, version int16) (code int16, each func(Partition) int16) {
 	if epoch < 0 && len(g.members) == 0 {
-		return errcode.None
+		return errcode.None, nil
 	}
 	m := g.members[memberID]
 	switch {
 	case m == nil:
-		return errcode.UnknownMemberID
+		return errcode.UnknownMemberID, nil
 	case m.Classic == nil && version >= 0 && version < 9:
-		return errcode.UnsupportedVersion // it has no place for an epoch
+		return errcode.UnsupportedVersion, nil // it has no place for an epoch
 	}
-	code := m.checkEpoch(epoch)
-	if code == errcode.StaleMemberEpoch && version < 0 {
-		return errcode.IllegalGeneration // transactions know no other
+	stale := m.checkEpoch(epoch)
+	if stale == errcode.StaleMemberEpoch && version < 0 {
+		stale = errcode.IllegalGeneration // transactions know no other
 	}
-	return code
+	if stale == errcode.None || m.Classic != nil || epoch < 0 || epoch > m.Epoch {
+		return stale, nil
+	}
+	return errcode.None, func(p Partition) int16 {
+		if since, held := m.Since[p]; held && since <= epoch {
+			return errcode.None
+		}
+		return stale
+	}
 }
 
 // CheckFetch says whether offsets may be read by a member that says who it is; nil

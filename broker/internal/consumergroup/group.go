@@ -102,6 +102,8 @@ type Member struct {
 	Assigned      Partitions // it may consume these
 	Revoking      Partitions // it must give up these
 	Target        Partitions // what it is to get
+	// Since has the epoch in which each partition that it holds was assigned to it.
+	Since map[Partition]int32
 
 	session   time.Time // when it is removed unless it is heard of
 	rebalance time.Time // when it must have revoked; zero: nothing to revoke
@@ -196,6 +198,17 @@ func (g *Group) settle(m *Member, epoch int32, state MemberState, assigned, revo
 		m.PreviousEpoch, m.Epoch = m.Epoch, epoch
 	}
 	m.State, m.Assigned, m.Revoking = state, assigned, revoking
+	before := m.Since
+	m.Since = make(map[Partition]int32, len(assigned)+len(revoking))
+	for _, s := range []Partitions{assigned, revoking} {
+		for p := range s {
+			since, held := before[p]
+			if !held {
+				since = epoch
+			}
+			m.Since[p] = since
+		}
+	}
 	g.hold(m)
 	g.changed(CurrentAssignment, m.ID)
 }

@@ -25,12 +25,12 @@ func FromClassic(w World, c *group.Group, cfg *Config) (*Group, bool) {
 			ID: cm.ID, InstanceID: cm.InstanceID, RackID: meta.Rack, ClientID: cm.ClientID, ClientHost: cm.ClientHost,
 			RebalanceTimeout: cm.RebalanceTimeout, Topics: sorted(meta.Topics),
 			Classic: &Classic{SessionTimeout: cm.SessionTimeout, Protocols: cm.Protocols},
-			Epoch:   g.epoch, PreviousEpoch: g.epoch, State: MemberStable, Assigned: Partitions{},
+			Epoch:   g.epoch, PreviousEpoch: g.epoch, State: MemberStable, Assigned: Partitions{}, Since: map[Partition]int32{},
 			session: w.Now.Add(cm.SessionTimeout),
 		}
 		for p := range decodeAssignment(w, cm.Assignment) {
 			if _, held := g.owners[p]; !held { // a leader may have given one to two
-				m.Assigned[p] = struct{}{}
+				m.Assigned[p], m.Since[p] = struct{}{}, g.epoch
 			}
 		}
 		m.Target = m.Assigned

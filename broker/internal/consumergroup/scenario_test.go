@@ -122,7 +122,14 @@ func (s *stage) run(line string) string {
 	case "leave":
 		fmt.Fprintln(&out, "code", s.g.Leave(w, a["member"], a.optional("instance")))
 	case "commit":
-		fmt.Fprintln(&out, "code", s.g.CheckCommit(a["member"], s.number(a, "epoch", -1), int16(s.number(a, "v", 9))))
+		code, each := s.g.CheckCommit(a["member"], s.number(a, "epoch", -1), int16(s.number(a, "v", 9)))
+		fmt.Fprint(&out, "code ", code)
+		if each != nil {
+			for _, p := range s.partitions(a["of"]).Sorted() {
+				fmt.Fprintf(&out, " %d:%d", p.Index, each(p))
+			}
+		}
+		fmt.Fprintln(&out)
 	case "fetch":
 		fmt.Fprintln(&out, "code", s.g.CheckFetch(a.optional("member"), s.number(a, "epoch", -1)))
 	case "advance":

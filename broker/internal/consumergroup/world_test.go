@@ -81,8 +81,8 @@ func dump(g *Group) string {
 		if m.InstanceID != nil {
 			instance = *m.InstanceID
 		}
-		fmt.Fprintf(&out, "%s %q %s %q %q %s %d/%d %s|%s|%s|%s classic=%v\n", m.ID, instance, m.RebalanceTimeout, m.Topics, m.Regex, m.Assignor,
-			m.Epoch, m.PreviousEpoch, stateName[m.State], show(m.Assigned), show(m.Revoking), show(m.Target), m.Classic != nil)
+		fmt.Fprintf(&out, "%s %q %s %q %q %s %d/%d %s|%s|%s|%s since=%v classic=%v\n", m.ID, instance, m.RebalanceTimeout, m.Topics, m.Regex, m.Assignor,
+			m.Epoch, m.PreviousEpoch, stateName[m.State], show(m.Assigned), show(m.Revoking), show(m.Target), slices.Sorted(maps.Values(m.Since)), m.Classic != nil)
 	}
 	for _, expr := range slices.Sorted(maps.Keys(g.regexes)) {
 		fmt.Fprintf(&out, "%s %q\n", expr, g.regexes[expr].Topics)
@@ -148,9 +148,9 @@ func record(g *Group, c Change) func(*Group) {
 		return func(g *Group) { g.RestoreTarget(c.Name, target) }
 	case CurrentAssignment:
 		m := *g.Member(c.Name)
-		m.Assigned, m.Revoking = maps.Clone(m.Assigned), maps.Clone(m.Revoking)
+		m.Assigned, m.Revoking, m.Since = maps.Clone(m.Assigned), maps.Clone(m.Revoking), maps.Clone(m.Since)
 		return func(g *Group) {
-			g.RestoreCurrent(m.ID, m.Epoch, m.PreviousEpoch, m.State, maps.Clone(m.Assigned), maps.Clone(m.Revoking))
+			g.RestoreCurrent(m.ID, m.Epoch, m.PreviousEpoch, m.State, maps.Clone(m.Assigned), maps.Clone(m.Revoking), maps.Clone(m.Since))
 		}
 	default:
 		topics, version, at := g.Regex(c.Name)
@@ -183,6 +183,9 @@ func check(t fataler, g *Group, s *storage, w World) {
 				}
 				holders[p] = m.ID
 			}
+		}
+		if len(m.Since) != len(m.Assigned)+len(m.Revoking) {
+			t.Fatalf("%s holds %s and %s since %v", m.ID, show(m.Assigned), show(m.Revoking), m.Since)
 		}
 		if m.Epoch > g.assignmentEpoch || g.assignmentEpoch > g.epoch {
 			t.Fatalf("epochs: member %d, assignment %d, group %d", m.Epoch, g.assignmentEpoch, g.epoch)

@@ -45,15 +45,15 @@ func consumerEntry(g *consumergroup.Group, c consumergroup.Change) entry {
 	case consumergroup.MemberMetadata:
 		v.member(g.Member(c.Name))
 	case consumergroup.TargetAssignment:
-		v.partitions(g.Member(c.Name).Target)
+		v.partitions(g.Member(c.Name).Target, nil)
 		v.noTags()
 	case consumergroup.CurrentAssignment:
 		m := g.Member(c.Name)
 		v.int32(m.Epoch)
 		v.int32(m.PreviousEpoch)
 		v = append(v, byte(m.State))
-		v.partitions(m.Assigned)
-		v.partitions(m.Revoking)
+		v.partitions(m.Assigned, m.Since)
+		v.partitions(m.Revoking, m.Since)
 		v.noTags()
 	case consumergroup.RegularExpression:
 		topics, version, at := g.Regex(c.Name)
@@ -99,7 +99,9 @@ func (v *value) tag(tag uint64, field []byte) {
 	*v = append(*v, field...)
 }
 
-func (v *value) partitions(s consumergroup.Partitions) {
+// partitions writes a set, with the epoch of each partition where since is not nil
+// (a field that Kafka knows from 4.3 on, and passes over before).
+func (v *value) partitions(s consumergroup.Partitions, since map[consumergroup.Partition]int32) {
 	topics := s.ByTopic()
 	v.length(len(topics))
 	for _, t := range topics {
@@ -108,7 +110,16 @@ func (v *value) partitions(s consumergroup.Partitions) {
 		for _, p := range t.Partitions {
 			v.int32(p)
 		}
-		v.noTags()
+		if since == nil {
+			v.noTags()
+			continue
+		}
+		var epochs value
+		epochs.length(len(t.Partitions))
+		for _, p := range t.Partitions {
+			epochs.int32(since[consumergroup.Partition{Topic: t.Topic, Index: p}])
+		}
+		v.tag(0, epochs)
 	}
 }
 
@@ -210,17 +221,22 @@ func readTargetEpoch(r *wire.Reader, _ string) func(*consumergroup.Group) error 
 }
 
 func readTarget(r *wire.Reader, id string) func(*consumergroup.Group) error {
-	target := readPartitions(r)
+	target, _ := readPartitions(r, nil)
 	r.SkipTags(true)
 	return func(g *consumergroup.Group) error { g.RestoreTarget(id, target); return nil }
 }
 
 func readCurrent(r *wire.Reader, id string) func(*consumergroup.Group) error {
 	epoch, previous, state := r.Int32(), r.Int32(), consumergroup.MemberState(r.Int8())
-	assigned, revoking := readPartitions(r), readPartitions(r)
+	since := map[consumergroup.Partition]int32{}
+	assigned, ok := readPartitions(r, since)
+	revoking, ok2 := readPartitions(r, since)
 	r.SkipTags(true)
+	if !ok || !ok2 {
+		return nil
+	}
 	return func(g *consumergroup.Group) error {
-		g.RestoreCurrent(id, epoch, previous, state, assigned, revoking)
+		g.RestoreCurrent(id, epoch, previous, state, assigned, revoking, since)
 		return nil
 	}
 }
@@ -239,16 +255,33 @@ func readStrings(r *wire.Reader) []string {
 	return out
 }
 
-func readPartitions(r *wire.Reader) consumergroup.Partitions {
-	out := consumergroup.Partitions{}
+// readPartitions reads a set and, where since is not nil, the epochs with it.
+func readPartitions(r *wire.Reader, since map[consumergroup.Partition]int32) (out consumergroup.Partitions, ok bool) {
+	out = consumergroup.Partitions{}
 	for range r.ArrayLen(true, 18) {
 		topic := r.UUID()
+		var partitions []consumergroup.Partition
 		for range r.ArrayLen(true, 4) {
-			out[consumergroup.Partition{Topic: topic, Index: r.Int32()}] = struct{}{}
+			p := consumergroup.Partition{Topic: topic, Index: r.Int32()}
+			partitions = append(partitions, p)
+			out[p] = struct{}{}
 		}
-		r.SkipTags(true)
+		if err := r.Tags(func(tag uint32, field wire.Reader) error {
+			if tag != 0 || since == nil {
+				return nil
+			}
+			if n := field.ArrayLen(true, 4); n != len(partitions) {
+				return errCorrupt
+			}
+			for _, p := range partitions {
+				since[p] = field.Int32()
+			}
+			return field.Err()
+		}); err != nil {
+			return nil, false
+		}
 	}
-	return out
+	return out, r.Ok()
 }
 
 func readMember(r *wire.Reader, id string) func(*consumergroup.Group) error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -92,13 +93,19 @@ func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commi
 			}
 			h = s.create(groupID, now)
 		}
+		var each func(TopicPartition) int16
 		// A transaction's producer that names no member is fenced by its epoch alone.
 		if !inTxn || by.MemberID != "" || by.InstanceID != nil || by.Generation >= 0 {
-			if refused = h.checkCommit(now, by); refused != errcode.None {
+			if refused, each = s.checkCommit(now, h, by); refused != errcode.None {
 				return
 			}
 		}
 		for i, c := range commits {
+			if each != nil {
+				if codes[i] = each(c.TopicPartition); codes[i] != errcode.None {
+					continue
+				}
+			}
 			if len(c.Metadata) > g.cfg.MaxMetadata {
 				codes[i] = errcode.OffsetMetadataTooLarge
 				continue
@@ -118,11 +125,21 @@ func (g *Groups) commit(ctx context.Context, groupID string, by Committer, commi
 	return codes
 }
 
-func (h *held) checkCommit(now time.Time, by Committer) int16 {
-	if h.consumer != nil {
-		return h.consumer.CheckCommit(by.MemberID, by.Generation, by.Version)
+// checkCommit says whether a committer may commit, and each, if not nil, whether it
+// may for a partition.
+func (s *shard) checkCommit(now time.Time, h *held, by Committer) (code int16, each func(TopicPartition) int16) {
+	if h.consumer == nil {
+		return h.classic.CheckCommit(now, by.MemberID, by.InstanceID, by.Generation), nil
 	}
-	return h.classic.CheckCommit(now, by.MemberID, by.InstanceID, by.Generation)
+	code, check := h.consumer.CheckCommit(by.MemberID, by.Generation, by.Version)
+	if check == nil {
+		return code, nil
+	}
+	topics := s.world(now, h.id).Topics
+	return code, func(tp TopicPartition) int16 {
+		t, _ := topics.ByName(tp.Topic) // without the topic it holds none of its partitions
+		return check(consumergroup.Partition{Topic: t.ID, Index: tp.Partition})
+	}
 }
 
 // endTxn writes a transaction's marker to a partition of the offsets topic, and
