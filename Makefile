@@ -36,6 +36,11 @@ unit: ## unit and contract tests of all modules
 
 e2e: build ## the whole platform as a user runs it: demo, kill -9, errors
 	@QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -timeout 15m ./deploy/e2e/...
+	@$(GO) test -count=1 -v -run TestNotRun ./deploy/e2e/docs | grep 'not run:' || true
+
+.PHONY: docs-test
+docs-test: build ## every command of README and docs, also the slow ones (Java and Maven, Docker where it is)
+	@QUOKKA_DOCS_ALL=1 QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -v -timeout 2h ./deploy/e2e/docs
 
 vet: ## go vet, also for macOS
 	@$(GO) vet work

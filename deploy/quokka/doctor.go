@@ -18,7 +18,7 @@ import (
 )
 
 type doctorCmd struct {
-	DataDir string `default:".quokka" type:"path" help:"Where the platform will keep its data."`
+	DataDir string `default:".quokka" env:"QUOKKA_DATA_DIR" type:"path" help:"Where the platform will keep its data."`
 	listen
 }
 

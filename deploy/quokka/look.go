@@ -21,7 +21,7 @@ import (
 // target says which running platform to look into: the one of a data directory,
 // or the one at the given addresses.
 type target struct {
-	DataDir  string   `default:".quokka" type:"path" help:"Data directory of the running platform."`
+	DataDir  string   `default:".quokka" env:"QUOKKA_DATA_DIR" type:"path" help:"Data directory of the running platform."`
 	Kafka    []string `env:"QUOKKA_KAFKA_BROKERS" placeholder:"ADDR" help:"Its Kafka, if not as in the data directory."`
 	Registry string   `env:"QUOKKA_REGISTRY_URL" placeholder:"URL" help:"Its schema registry."`
 }

@@ -52,7 +52,7 @@ func (c *demoCmd) Run(ctx context.Context, out *output) (err error) {
 }
 
 type upCmd struct {
-	DataDir   string `default:".quokka" type:"path" help:"Where everything is kept."`
+	DataDir   string `default:".quokka" env:"QUOKKA_DATA_DIR" type:"path" help:"Where everything is kept."`
 	FreePorts bool   `help:"Take free ports instead of the defaults."`
 	platformFlags
 }

@@ -1,0 +1,306 @@
+package docs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quokka-stream/quokka/deploy/platform"
+)
+
+// startsPlatform is how a reader starts the platform, and so does the harness.
+const startsPlatform = "make up"
+
+// everything says that slow blocks are run too: make docs-test.
+var everything = os.Getenv("QUOKKA_DOCS_ALL") != ""
+
+// How long a block may take.
+const (
+	patience     = 2 * time.Minute
+	slowPatience = 40 * time.Minute
+)
+
+// notRun says why a block is not run here, "" if it is.
+func (b block) notRun() string {
+	for name := range strings.SplitSeq(b.attrs["needs"], ",") {
+		if name != "" && !available(name) {
+			return "needs " + name
+		}
+	}
+	if b.has("slow") && !everything {
+		return "slow: make docs-test"
+	}
+	return ""
+}
+
+// available says whether a program is here; of docker, whether it can run
+// anything.
+func available(name string) bool {
+	if _, err := exec.LookPath(name); err != nil {
+		return false
+	}
+	if name != "docker" {
+		return true
+	}
+	return dockerAnswers()
+}
+
+var dockerAnswers = sync.OnceValue(func() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return exec.CommandContext(ctx, "docker", "info").Run() == nil
+})
+
+// TestNotRun prints what TestCommands leaves out.
+func TestNotRun(t *testing.T) {
+	for _, p := range pages(t) {
+		for _, b := range p.blocks {
+			if reason := b.notRun(); b.lang == "sh" && reason != "" {
+				first, _, _ := strings.Cut(b.text, "\n")
+				fmt.Printf("%s: not run: %s (%s)\n", b, reason, first)
+			}
+		}
+	}
+}
+
+// TestCommands runs every page. QUOKKA_DOCS_PAGE narrows it to pages whose names
+// contain it; -v shows what the commands print.
+func TestCommands(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("not run: bash is not installed")
+	}
+	var shared *running
+	for _, p := range pages(t) {
+		run := slices.DeleteFunc(slices.Clone(p.blocks), func(b block) bool { return b.lang != "sh" || b.notRun() != "" })
+		if len(run) == 0 || !strings.Contains(p.name, os.Getenv("QUOKKA_DOCS_PAGE")) {
+			continue
+		}
+		if shared == nil && !p.has("own platform") && !p.has("own checkout") {
+			shared = start(t, root)
+		}
+		t.Run(p.name, func(t *testing.T) {
+			at, dir := shared, root
+			if p.has("own checkout") {
+				dir = checkout(t)
+			}
+			if p.has("own platform") || p.has("own checkout") {
+				at = start(t, dir)
+			}
+			at.runPage(t, dir, run)
+		})
+	}
+}
+
+// runPage runs blocks in one shell; the first that fails ends the page.
+func (at *running) runPage(t *testing.T, dir string, blocks []block) {
+	s := newShell(t, dir, at.env)
+	defer s.close()
+	for _, b := range blocks {
+		if b.has("platform") {
+			continue // that is what start ran
+		}
+		begin, wait := time.Now(), patience
+		if b.has("slow") {
+			wait = slowPatience
+		}
+		output, code, err := s.run(b, at.toActual.Replace(b.text), wait)
+		output = at.toDefault.Replace(output)
+		want := 0
+		if b.has("exit") {
+			_, _ = fmt.Sscan(b.attrs["exit"], &want)
+		}
+		if err == nil && code != want {
+			err = fmt.Errorf("exit code %d, want %d", code, want)
+		}
+		if err == nil && b.expected != nil {
+			err = match(b.expected.text, output)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v\n%s\nprinted:\n%s", b, err, b.text, output)
+		}
+		t.Logf("%s, %.1f s:\n%s\n%s", b, time.Since(begin).Seconds(), b.text, output)
+	}
+}
+
+// running is a platform for pages to talk to.
+type running struct {
+	env []string
+	// Pages name the default addresses.
+	toActual, toDefault *strings.Replacer
+}
+
+// start starts a platform as a reader does, but on free ports and with its data
+// out of the way.
+func start(t *testing.T, dir string) *running {
+	t.Helper()
+	data := filepath.Join(reachable(t), "data")
+	at := &running{env: environment(data)}
+	kafka := freePorts(t)
+	at.env = append(at.env, fmt.Sprintf("KAFKA_PORT=%d", kafka))
+
+	var output bytes.Buffer
+	cmd := exec.CommandContext(context.Background(), "bash", "-c", startsPlatform)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, at.env, &output, &output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var p platform.Running
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		var err error
+		if p, err = platform.Load(data); err == nil {
+			break
+		}
+		select {
+		case err := <-ended:
+			t.Fatalf("%s: %v\n%s", startsPlatform, err, &output)
+		default:
+		}
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-ended
+			t.Fatalf("%s: no platform after three minutes:\n%s", startsPlatform, &output)
+		}
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(p.PID, syscall.SIGTERM)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("%s: %v\n%s", startsPlatform, err, &output)
+			}
+		case <-time.After(time.Minute):
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			<-ended
+			t.Errorf("%s did not end within a minute:\n%s", startsPlatform, &output)
+		}
+	})
+	at.exchange(p, kafka)
+	return at
+}
+
+// exchange learns which free port stands for which default.
+func (at *running) exchange(p platform.Running, kafka int) {
+	var forward, back []string
+	for address, actual := range map[string]string{
+		"127.0.0.1:9092": p.Kafka[0], "127.0.0.1:8081": p.RegistryURL, "127.0.0.1:54329": p.PostgresURL,
+		"127.0.0.1:8101": p.OrderURL, "127.0.0.1:8102": p.InventoryURL, "127.0.0.1:8103": p.NotificationURL, "127.0.0.1:8104": p.SearchSyncURL,
+		"127.0.0.1:1025": p.SMTP, "127.0.0.1:8025": p.MailURL, "127.0.0.1:16686": p.TracesURL,
+		"127.0.0.1:29092": addr(kafka), "127.0.0.1:29093": addr(kafka + 1), "127.0.0.1:29094": addr(kafka + 2),
+	} {
+		if u, err := url.Parse(actual); err == nil && u.Host != "" {
+			actual = u.Host
+		}
+		forward, back = append(forward, address, actual), append(back, actual, address)
+	}
+	at.toActual, at.toDefault = strings.NewReplacer(forward...), strings.NewReplacer(back...)
+}
+
+func addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// environment is the user's, without settings of Quokka's; what listens takes
+// free ports.
+func environment(data string) []string {
+	var env []string
+	for _, line := range os.Environ() {
+		name, _, _ := strings.Cut(line, "=")
+		mine := strings.HasPrefix(name, "QUOKKA_") || strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "KAFKA_") || strings.HasPrefix(name, "MAKE")
+		if !mine || name == "QUOKKA_POSTGRES_BIN" {
+			env = append(env, line)
+		}
+	}
+	env = append(env, "QUOKKA_DATA_DIR="+data, "QUOKKA_BROKER_LISTEN=127.0.0.1:0", "QUOKKA_BROKER_DATA_DIR="+data+"-broker")
+	for _, part := range []string{"BROKER", "REGISTRY", "ORDER", "INVENTORY", "NOTIFICATION", "SEARCH_SYNC", "TRACES", "SMTP", "MAIL", "POSTGRES"} {
+		env = append(env, "QUOKKA_"+part+"_ADDR=127.0.0.1:0")
+	}
+	return env
+}
+
+// reachable is a temporary directory that PostgreSQL's account may pass through.
+func reachable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for up := dir; up != filepath.Clean(os.TempDir()) && up != "/"; up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// freePorts finds a port for Apache Kafka, with free ones after it.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		free := port+20 < 65536
+		for p := port; free && p < port+20; p++ {
+			l, err := net.Listen("tcp", addr(p))
+			if free = err == nil; free {
+				l.Close()
+			}
+		}
+		if free {
+			return port
+		}
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+// checkout copies the tree, as git clone would, but with its changes and with
+// the programs that are built already.
+func checkout(t *testing.T) string {
+	t.Helper()
+	dir := reachable(t)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case name == ".git" || name == ".quokka" || d.Name() == "node_modules":
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(dir, name), 0o755)
+		case !d.Type().IsRegular():
+			return nil
+		case filepath.Dir(name) == ".bin":
+			return os.Symlink(path, filepath.Join(dir, name))
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, name), text, info.Mode().Perm())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
