@@ -193,7 +193,7 @@ func TestBlocks(t *testing.T) {
 				t.Errorf("%s: unknown mark %q", p.name, m)
 			}
 		}
-		for i, b := range p.blocks {
+		for _, b := range p.blocks {
 			attrs, known := languages[b.lang]
 			if !known {
 				t.Errorf("%s: a block of %q: want one of sh, console, text, mermaid, go, sql, json, yaml, properties, diff", b, b.lang)
@@ -212,7 +212,6 @@ func TestBlocks(t *testing.T) {
 			if b.has("exit") && b.has("until") {
 				t.Errorf("%s: what ends and what does not", b)
 			}
-			_ = i
 		}
 	}
 }

@@ -109,7 +109,7 @@ func (s *shell) close() {
 	go func() {
 		defer close(done)
 		_ = s.cmd.Wait()
-		for range s.status { //nolint:revive // read to its end
+		for range s.status { // to its end
 		}
 		// The group is empty when nobody can be signalled any more.
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
