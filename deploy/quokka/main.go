@@ -38,6 +38,7 @@ type commands struct {
 	Topics topicsCmd `cmd:"" help:"List, show, read and write topics." group:"Look into a running platform"`
 	Groups groupsCmd `cmd:"" help:"List and show consumer groups, move their offsets." group:"Look into a running platform"`
 	Lag    lagCmd    `cmd:"" help:"Show how far the consumer groups are behind." group:"Look into a running platform"`
+	Env    envCmd    `cmd:"" help:"Print the addresses of a running platform as a shell sets variables." group:"Look into a running platform"`
 	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
 
 	Setup    setupCmd    `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`
