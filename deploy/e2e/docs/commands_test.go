@@ -75,8 +75,9 @@ func TestNotRun(t *testing.T) {
 	}
 }
 
-// TestCommands runs every page. QUOKKA_DOCS_PAGE narrows it to pages whose names
-// contain it; -v shows what the commands print.
+// TestCommands runs every page. For who writes one: QUOKKA_DOCS_PAGE narrows it to
+// pages whose names contain it, QUOKKA_DOCS_ON names the data directory of a
+// platform to use instead of starting one, and -v shows what the commands print.
 func TestCommands(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("not run: bash is not installed")
@@ -145,10 +146,21 @@ type running struct {
 // out of the way.
 func start(t *testing.T, dir string) *running {
 	t.Helper()
-	data := filepath.Join(reachable(t), "data")
-	at := &running{env: environment(data)}
+	data := os.Getenv("QUOKKA_DOCS_ON")
+	own := data == "" || dir != root
+	if own {
+		data = filepath.Join(reachable(t), "data")
+	}
 	kafka := freePorts(t)
-	at.env = append(at.env, fmt.Sprintf("KAFKA_PORT=%d", kafka))
+	at := &running{env: append(environment(data), fmt.Sprintf("KAFKA_PORT=%d", kafka))}
+	if !own {
+		p, err := platform.Load(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at.exchange(p, kafka)
+		return at
+	}
 
 	var output bytes.Buffer
 	cmd := exec.CommandContext(context.Background(), "bash", "-c", startsPlatform)
