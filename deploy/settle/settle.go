@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ type Config struct {
 	// Wait bounds everything; zero means one minute.
 	Wait time.Duration
 	// Stall is how long nothing may change before the verdict is final; zero
-	// means ten seconds.
+	// means ten seconds. While a group is behind it is doubled: a member that was
+	// killed keeps its partitions until its session ends, ten seconds too.
 	Stall time.Duration
 	// Every is the least time between two readings; zero means 50 ms. It is no
 	// less than a reading takes, so that looking does not keep the platform from
@@ -66,7 +68,11 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 		if now != last || err != nil && time.Since(read) < unreadable {
 			moved, last = time.Now(), now
 		}
-		if time.Now().After(deadline) || time.Since(moved) > cfg.Stall {
+		stall := cfg.Stall
+		if slices.ContainsFunc(facts.Lags, func(l checker.Lag) bool { return l.Records > 0 }) {
+			stall *= 2
+		}
+		if time.Now().After(deadline) || time.Since(moved) > stall {
 			if err != nil {
 				err = fmt.Errorf("the platform cannot be read: %w", err)
 			}

@@ -36,12 +36,29 @@ func TestGivesUpWhenNothingMoves(t *testing.T) {
 			Facts: func(context.Context) (checker.Facts, error) { return behind(3), nil },
 			Stall: 5 * time.Second,
 		})
-		if err != nil || v.OK() || time.Since(begin) > 6*time.Second {
+		if err != nil || v.OK() || time.Since(begin) > 11*time.Second { // twice the stall: a group is behind
 			t.Errorf("verdict %v, %v, after %v", v, err, time.Since(begin))
 		}
 		broken := Broken(v)
 		if !errors.Is(broken, ErrBroken) || !strings.Contains(broken.Error(), "lost: group g on t[0]: 3 records behind") {
 			t.Errorf("error: %v", broken)
+		}
+	})
+}
+
+// TestWaitsForADeadMembersSession: the partitions of a member that was killed are
+// handed over when its session ends, and until then nothing moves.
+func TestWaitsForADeadMembersSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, v, err := Await(t.Context(), Config{Facts: func(context.Context) (checker.Facts, error) {
+			if time.Since(begin) < 13*time.Second {
+				return behind(3), nil
+			}
+			return checker.Facts{}, nil
+		}})
+		if err != nil || !v.OK() {
+			t.Errorf("verdict %v, %v, after %v", v, err, time.Since(begin))
 		}
 	})
 }
