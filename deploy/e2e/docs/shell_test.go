@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +17,10 @@ import (
 
 // shell runs a page's blocks, one after the other.
 type shell struct {
-	dir    string // of scripts and outputs
+	dir    string // of scripts, outputs and exit codes
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
-	status chan string // a line for each block
+	ended  chan struct{}
 	blocks int
 }
 
@@ -29,29 +28,21 @@ type shell struct {
 // running, ends with it.
 func newShell(t *testing.T, dir string, env []string) *shell {
 	t.Helper()
-	statusReader, statusWriter, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &shell{dir: t.TempDir(), status: make(chan string)}
+	s := &shell{dir: t.TempDir(), ended: make(chan struct{})}
 	s.cmd = exec.CommandContext(context.Background(), "bash", "--noprofile", "--norc")
 	s.cmd.Dir, s.cmd.Env = dir, env
-	s.cmd.ExtraFiles = []*os.File{statusWriter} // 3
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var err error
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	statusWriter.Close()
 	go func() {
-		defer close(s.status)
-		for scan := bufio.NewScanner(statusReader); scan.Scan(); {
-			s.status <- scan.Text()
-		}
+		defer close(s.ended)
+		_ = s.cmd.Wait()
 	}()
-	fmt.Fprintln(s.stdin, "trap 'echo $? >&3' EXIT")
 	return s
 }
 
@@ -60,42 +51,42 @@ func newShell(t *testing.T, dir string, env []string) *shell {
 func (s *shell) run(b block, script string, patience time.Duration) (output string, code int, err error) {
 	s.blocks++
 	file := filepath.Join(s.dir, strconv.Itoa(s.blocks))
-	out := file + ".out"
+	out, status := file+".out", file+".status"
 	if err := os.WriteFile(file, []byte(script), 0o600); err != nil {
 		return "", 0, err
 	}
-	read := func() string {
-		text, _ := os.ReadFile(out)
-		return string(text)
-	}
 	switch {
 	case b.has("exit"):
-		fmt.Fprintf(s.stdin, "(trap - EXIT; set -eo pipefail; . %s) </dev/null >%s 2>&1 3>&-; echo $? >&3\n", file, out)
+		fmt.Fprintf(s.stdin, "(set -e; . %s) </dev/null >%s 2>&1; echo $? >%s\n", file, out, status)
 	case b.has("until"):
-		fmt.Fprintf(s.stdin, "(trap - EXIT; . %s; echo \"(ended with $?)\") </dev/null >%s 2>&1 3>&- &\n", file, out)
-		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-			text := read()
-			if strings.Contains(text, b.attrs["until"]) {
-				return text, 0, nil
-			}
-			if time.Now().After(deadline) || strings.Contains(text, "(ended with") {
-				return text, 0, fmt.Errorf("it did not print %q", b.attrs["until"])
-			}
-		}
+		fmt.Fprintf(s.stdin, "(. %s; echo $? >%s) </dev/null >%s 2>&1 &\n", file, status, out)
 	default:
-		// Background jobs of the block would keep the status pipe open.
-		fmt.Fprintf(s.stdin, "exec 4>&3 3>&-; set -eo pipefail; trap 'echo $? >&4' EXIT; . %s </dev/null >%s 2>&1 4>&-; set +eo pipefail; exec 3>&4 4>&-; echo 0 >&3\n", file, out)
+		fmt.Fprintf(s.stdin, "trap 'echo $? >%s' EXIT; set -e; . %s </dev/null >%s 2>&1; set +e; trap - EXIT; echo 0 >%s\n", status, file, out, status)
 	}
-	select {
-	case line, ok := <-s.status:
-		if !ok {
-			return read(), 0, errors.New("the shell has ended")
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		ended := false
+		select {
+		case <-s.ended:
+			ended = true
+		default:
 		}
-		code, err = strconv.Atoi(line)
-		return read(), code, err
-	case <-time.After(patience):
-		s.signal(syscall.SIGKILL)
-		return read(), 0, fmt.Errorf("it did not end within %s", patience)
+		text, _ := os.ReadFile(status)
+		printed, _ := os.ReadFile(out)
+		line, whole := strings.CutSuffix(string(text), "\n")
+		switch {
+		case b.has("until") && strings.Contains(string(printed), b.attrs["until"]):
+			return string(printed), 0, nil
+		case b.has("until") && whole:
+			return string(printed), 0, fmt.Errorf("it ended with %s and did not print %q", line, b.attrs["until"])
+		case whole:
+			code, err = strconv.Atoi(line)
+			return string(printed), code, err
+		case ended:
+			return string(printed), 0, errors.New("the shell has ended")
+		case time.Now().After(deadline):
+			s.signal(syscall.SIGKILL)
+			return string(printed), 0, fmt.Errorf("it is not done after %s", patience)
+		}
 	}
 }
 
@@ -105,22 +96,12 @@ func (s *shell) signal(sig syscall.Signal) { _ = syscall.Kill(-s.cmd.Process.Pid
 func (s *shell) close() {
 	s.stdin.Close()
 	s.signal(syscall.SIGTERM)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = s.cmd.Wait()
-		for range s.status { // to its end
+	<-s.ended
+	// The group is empty when nobody can be signalled any more.
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH) {
+			return
 		}
-		// The group is empty when nobody can be signalled any more.
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH) {
-				return
-			}
-		}
-	}()
-	select {
-	case <-done:
-	case <-time.After(20 * time.Second):
 	}
 	s.signal(syscall.SIGKILL)
 }
@@ -144,7 +125,7 @@ func TestShell(t *testing.T) {
 		{block{attrs: map[string]string{"exit": "1"}}, "false; echo never", "", 1, false},
 		{block{attrs: map[string]string{"until": "ready"}}, "echo ready; sleep 60", "ready\n", 0, false},
 		{block{attrs: map[string]string{"until": "ready"}}, "echo not", "", 0, true},
-		{plain, "kill $JOB; cat", "", 0, false},
+		{plain, "kill $JOB; cat; yes | head -1", "y\n", 0, false},
 		{plain, "echo before; false; echo after", "before\n", 1, false},
 		{plain, "echo dead", "", 0, true},
 	} {
