@@ -18,6 +18,7 @@ var kinds = []struct {
 	{regexp.MustCompile(`\[\d+\]@\d+`), "[<partition>]@<offset>"},
 	{regexp.MustCompile(`\b[\d,]+(?:\.\d+)? ?(?:µs|ms|s|min|h|kB|KiB|MB|MiB|GB|GiB|bytes|B)\b`), "<measure>"},
 	{regexp.MustCompile(`\b\d+\.\d+\b`), "<decimal>"},
+	{regexp.MustCompile(`-[-+]{2,}`), "<rule>"},
 }
 
 // comparable is a line as it is compared.
@@ -76,8 +77,11 @@ func matchLines(want, got []string) (matched bool, most int) {
 	return len(want) == len(got), len(want)
 }
 
+// dots stand for any text, also none, with the spaces around them.
+var dots = regexp.MustCompile(` ?\.\.\. ?`)
+
 func matchLine(want, got string) bool {
-	parts := strings.Split(want, "...")
+	parts := dots.Split(want, -1)
 	for i, part := range parts {
 		parts[i] = regexp.QuoteMeta(part)
 	}
@@ -102,6 +106,9 @@ func TestMatch(t *testing.T) {
 		{"2026-01-02T03:04:05.678Z  orders.v1[3]@17  12.5 ms", "2027-11-12T13:14:15Z orders.v1[0]@0 7 ms", true},
 		{"group ... has 3", "group inventory has 3", true},
 		{"group ... has 3", "group inventory has 4", false},
+		{"lag ...", "lag", true},
+		{"... lag", "big lag", true},
+		{" a | b\n---+---\n", " a  | b\n----+-----\n", true},
 		{"(a|b)", "a", false},
 		{"done", "50 %\r  done\n", true},
 	} {
