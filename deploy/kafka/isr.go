@@ -21,7 +21,7 @@ func (c *Cluster) PrintISR(ctx context.Context, w io.Writer, prefix string) erro
 		alive = append(alive, fmt.Sprint(b.NodeID))
 	}
 	slices.Sort(alive)
-	fmt.Fprintf(w, "nodes %s, controller %d\n", strings.Join(alive, " "), about.Controller)
+	fmt.Fprintf(w, "nodes %s\n", strings.Join(alive, " "))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "topic\tpartition\tleader\tepoch\treplicas\tin sync")
 	for _, t := range about.Topics.Sorted() {

@@ -14,6 +14,8 @@ type topicsCmd struct {
 	Show  topicsShowCmd  `cmd:"" help:"Show one topic: its partitions, its settings, what it carries."`
 	Read  topicsReadCmd  `cmd:"" help:"Read records, decoded: from an offset, from a time, of a key, as they come."`
 	Write topicsWriteCmd `cmd:"" help:"Write one record."`
+
+	Create topicsCreateCmd `cmd:"" help:"Create a topic of your own."`
 }
 
 type topicsListCmd struct {
