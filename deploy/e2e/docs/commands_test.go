@@ -20,8 +20,12 @@ import (
 	"github.com/quokka-stream/quokka/deploy/platform"
 )
 
-// startsPlatform is how a reader starts the platform, and so does the harness.
-const startsPlatform = "make up"
+// How a reader starts the platform, and so does the harness. The second is what
+// the first runs after building: it starts the platforms of single pages.
+const (
+	startsPlatform      = "make up"
+	startsBuiltPlatform = ".bin/quokka up"
+)
 
 // everything says that slow blocks are run too: make docs-test.
 var everything = os.Getenv("QUOKKA_DOCS_ALL") != ""
@@ -89,15 +93,18 @@ func TestCommands(t *testing.T) {
 			continue
 		}
 		if shared == nil && !p.has("own platform") && !p.has("own checkout") {
-			shared = start(t, root)
+			shared = start(t, root, startsPlatform)
 		}
 		t.Run(p.name, func(t *testing.T) {
 			at, dir := shared, root
-			if p.has("own checkout") {
+			switch {
+			case p.has("own checkout"):
 				dir = checkout(t)
-			}
-			if p.has("own platform") || p.has("own checkout") {
-				at = start(t, dir)
+				at = start(t, dir, startsPlatform)
+			case p.has("own platform") && shared != nil:
+				at = start(t, dir, startsBuiltPlatform)
+			case p.has("own platform"):
+				at = start(t, dir, startsPlatform)
 			}
 			at.runPage(t, dir, run)
 		})
@@ -144,7 +151,7 @@ type running struct {
 
 // start starts a platform as a reader does, but on free ports and with its data
 // out of the way.
-func start(t *testing.T, dir string) *running {
+func start(t *testing.T, dir, command string) *running {
 	t.Helper()
 	data := os.Getenv("QUOKKA_DOCS_ON")
 	own := data == "" || dir != root
@@ -163,7 +170,7 @@ func start(t *testing.T, dir string) *running {
 	}
 
 	var output bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), "bash", "-c", startsPlatform)
+	cmd := exec.CommandContext(context.Background(), "bash", "-c", command)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, at.env, &output, &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -179,13 +186,13 @@ func start(t *testing.T, dir string) *running {
 		}
 		select {
 		case err := <-ended:
-			t.Fatalf("%s: %v\n%s", startsPlatform, err, &output)
+			t.Fatalf("%s: %v\n%s", command, err, &output)
 		default:
 		}
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
-			t.Fatalf("%s: no platform after three minutes:\n%s", startsPlatform, &output)
+			t.Fatalf("%s: no platform after three minutes:\n%s", command, &output)
 		}
 	}
 	t.Cleanup(func() {
@@ -193,12 +200,12 @@ func start(t *testing.T, dir string) *running {
 		select {
 		case err := <-ended:
 			if err != nil {
-				t.Errorf("%s: %v\n%s", startsPlatform, err, &output)
+				t.Errorf("%s: %v\n%s", command, err, &output)
 			}
 		case <-time.After(time.Minute):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
-			t.Errorf("%s did not end within a minute:\n%s", startsPlatform, &output)
+			t.Errorf("%s did not end within a minute:\n%s", command, &output)
 		}
 	})
 	at.exchange(p, kafka)
