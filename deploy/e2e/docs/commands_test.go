@@ -100,7 +100,7 @@ func TestCommands(t *testing.T) {
 			switch {
 			case p.has("own checkout"):
 				dir = checkout(t)
-				at = start(t, dir, startsPlatform)
+				at = newRunning(t, filepath.Join(reachable(t), "data"))
 			case p.has("own platform") && shared != nil:
 				at = start(t, dir, startsBuiltPlatform)
 			case p.has("own platform"):
@@ -119,6 +119,7 @@ func (at *running) runPage(t *testing.T, dir string, blocks []block) {
 		if b.has("platform") {
 			continue // that is what start ran
 		}
+		at.learn()
 		begin, wait := time.Now(), patience
 		if b.has("slow") {
 			wait = slowPatience
@@ -144,31 +145,52 @@ func (at *running) runPage(t *testing.T, dir string, blocks []block) {
 
 // running is a platform for pages to talk to.
 type running struct {
-	env []string
+	data  string
+	kafka int // a free port for Apache Kafka
+	env   []string
+	known bool
 	// Pages name the default addresses.
 	toActual, toDefault *strings.Replacer
+}
+
+func newRunning(t *testing.T, data string) *running {
+	t.Helper()
+	at := &running{data: data, kafka: freePorts(t), toActual: strings.NewReplacer(), toDefault: strings.NewReplacer()}
+	at.env = append(environment(data), fmt.Sprintf("KAFKA_PORT=%d", at.kafka))
+	return at
+}
+
+// learn finds out which free port stands for which default, once there is a
+// platform: a page with a checkout of its own starts it itself.
+func (at *running) learn() {
+	p, err := platform.Load(at.data)
+	if at.known || err != nil {
+		return
+	}
+	at.known = true
+	var forward, back []string
+	for address, actual := range map[string]string{
+		"127.0.0.1:9092": p.Kafka[0], "127.0.0.1:8081": p.RegistryURL, "127.0.0.1:54329": p.PostgresURL,
+		"127.0.0.1:8101": p.OrderURL, "127.0.0.1:8102": p.InventoryURL, "127.0.0.1:8103": p.NotificationURL, "127.0.0.1:8104": p.SearchSyncURL,
+		"127.0.0.1:1025": p.SMTP, "127.0.0.1:8025": p.MailURL, "127.0.0.1:16686": p.TracesURL,
+		"127.0.0.1:29092": addr(at.kafka), "127.0.0.1:29093": addr(at.kafka + 1), "127.0.0.1:29094": addr(at.kafka + 2),
+	} {
+		if u, err := url.Parse(actual); err == nil && u.Host != "" {
+			actual = u.Host
+		}
+		forward, back = append(forward, address, actual), append(back, actual, address)
+	}
+	at.toActual, at.toDefault = strings.NewReplacer(forward...), strings.NewReplacer(back...)
 }
 
 // start starts a platform as a reader does, but on free ports and with its data
 // out of the way.
 func start(t *testing.T, dir, command string) *running {
 	t.Helper()
-	data := os.Getenv("QUOKKA_DOCS_ON")
-	own := data == "" || dir != root
-	if own {
-		data = filepath.Join(reachable(t), "data")
+	if data := os.Getenv("QUOKKA_DOCS_ON"); data != "" {
+		return newRunning(t, data)
 	}
-	kafka := freePorts(t)
-	at := &running{env: append(environment(data), fmt.Sprintf("KAFKA_PORT=%d", kafka))}
-	if !own {
-		p, err := platform.Load(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at.exchange(p, kafka)
-		return at
-	}
-
+	at := newRunning(t, filepath.Join(reachable(t), "data"))
 	var output bytes.Buffer
 	cmd := exec.CommandContext(context.Background(), "bash", "-c", command)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, at.env, &output, &output
@@ -181,7 +203,7 @@ func start(t *testing.T, dir, command string) *running {
 	var p platform.Running
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		var err error
-		if p, err = platform.Load(data); err == nil {
+		if p, err = platform.Load(at.data); err == nil {
 			break
 		}
 		select {
@@ -208,25 +230,7 @@ func start(t *testing.T, dir, command string) *running {
 			t.Errorf("%s did not end within a minute:\n%s", command, &output)
 		}
 	})
-	at.exchange(p, kafka)
 	return at
-}
-
-// exchange learns which free port stands for which default.
-func (at *running) exchange(p platform.Running, kafka int) {
-	var forward, back []string
-	for address, actual := range map[string]string{
-		"127.0.0.1:9092": p.Kafka[0], "127.0.0.1:8081": p.RegistryURL, "127.0.0.1:54329": p.PostgresURL,
-		"127.0.0.1:8101": p.OrderURL, "127.0.0.1:8102": p.InventoryURL, "127.0.0.1:8103": p.NotificationURL, "127.0.0.1:8104": p.SearchSyncURL,
-		"127.0.0.1:1025": p.SMTP, "127.0.0.1:8025": p.MailURL, "127.0.0.1:16686": p.TracesURL,
-		"127.0.0.1:29092": addr(kafka), "127.0.0.1:29093": addr(kafka + 1), "127.0.0.1:29094": addr(kafka + 2),
-	} {
-		if u, err := url.Parse(actual); err == nil && u.Host != "" {
-			actual = u.Host
-		}
-		forward, back = append(forward, address, actual), append(back, actual, address)
-	}
-	at.toActual, at.toDefault = strings.NewReplacer(forward...), strings.NewReplacer(back...)
 }
 
 func addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -26,7 +26,8 @@
 // exchanged. Comments change it for one page:
 //
 //	<!-- docs: own platform -->    a platform nobody else has written to
-//	<!-- docs: own checkout -->    a copy of the tree, which the page may change
+//	<!-- docs: own checkout -->    a copy of the tree, which the page may change, and
+//	                               no platform: the page starts it (until=Ctrl-C)
 //
 // What is not run is listed with its reason by TestNotRun.
 //
