@@ -21,6 +21,8 @@ const (
 	RootFile  = "compose.yaml"
 	MainFile  = "deploy/compose.yaml"
 	KafkaFile = "deploy/compose.kafka.yaml"
+	// AddedFile has the services that `quokka new service` made; MainFile includes it.
+	AddedFile = "deploy/compose.services.yaml"
 )
 
 // Stacks are the combinations of files that are meant to be used.

@@ -30,6 +30,8 @@ type commands struct {
 	Demo demoCmd `cmd:"" help:"Place orders through every part and count what arrived."`
 	Up   upCmd   `cmd:"" help:"Start the same platform and keep it up."`
 
+	New newCmd `cmd:"" help:"Make something of your own."`
+
 	Load   loadCmd   `cmd:"" help:"Place orders on a running platform." group:"Look into a running platform"`
 	Verify verifyCmd `cmd:"" help:"Check a running platform: nothing lost, nothing twice, order kept, stock conserved." group:"Look into a running platform"`
 	Trace  traceCmd  `cmd:"" help:"Show the hops of one order with their times." group:"Look into a running platform"`

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/quokka-stream/quokka/deploy/compose"
 )
 
 func TestMain(m *testing.M) {
@@ -17,6 +19,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("REPOSITORY", compose.Root())
 			// The user's settings stay out of it.
 			for _, line := range os.Environ() {
 				if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(name, "QUOKKA_") || strings.HasPrefix(name, "OTEL_") {

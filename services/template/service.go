@@ -150,11 +150,11 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 
 	// The order is that of the shutdown: nothing new from outside, nothing new from
 	// other services, then what is to be told to others, then the last log lines.
-	//template:part what runs
+	//template:part the server runs
 	s.parts = []service.Part{
 		{Name: "http", Run: s.http.Run},
-		{Name: "consumer", Run: s.consumer.Run},
 		//template:end
+		{Name: "consumer", Run: s.consumer.Run},
 		service.Every("housekeeping", time.Hour, tel.Logger, s.tidy),
 		//template:if produces
 		//template:part the relay runs

@@ -46,6 +46,9 @@ func (s *store) entries(ctx context.Context, subject string, limit int) ([]Entry
 	if err != nil {
 		return nil, fmt.Errorf("list entries: %w", err)
 	}
+	for i := range found {
+		found[i].RecordedAt = found[i].RecordedAt.UTC()
+	}
 	return found, nil
 }
 

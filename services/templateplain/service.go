@@ -86,11 +86,11 @@ func New(ctx context.Context, cfg Config, tel *telemetry.Telemetry) (_ *Service,
 
 	// The order is that of the shutdown: nothing new from outside, nothing new from
 	// other services, then the last log lines.
-	//template:part what runs
+	//template:part the server runs
 	s.parts = []service.Part{
 		{Name: "http", Run: s.http.Run},
-		{Name: "consumer", Run: s.consumer.Run},
 		//template:end
+		{Name: "consumer", Run: s.consumer.Run},
 	}
 	if cfg.ShipLogs {
 		shipper, err := tel.NewShipper(cfg.KafkaBrokers, codec)

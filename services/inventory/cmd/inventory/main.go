@@ -6,4 +6,4 @@ import (
 	"github.com/quokka-stream/quokka/services/kit/service"
 )
 
-func main() { service.Main("inventory", inventory.New) }
+func main() { service.Main(inventory.Name, inventory.New) }

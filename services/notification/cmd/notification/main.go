@@ -7,4 +7,4 @@ import (
 	"github.com/quokka-stream/quokka/services/notification"
 )
 
-func main() { service.Main("notification", notification.New) }
+func main() { service.Main(notification.Name, notification.New) }

@@ -6,4 +6,4 @@ import (
 	"github.com/quokka-stream/quokka/services/order"
 )
 
-func main() { service.Main("order", order.New) }
+func main() { service.Main(order.Name, order.New) }

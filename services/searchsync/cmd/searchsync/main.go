@@ -7,4 +7,4 @@ import (
 	"github.com/quokka-stream/quokka/services/searchsync"
 )
 
-func main() { service.Main("search-sync", searchsync.New) }
+func main() { service.Main(searchsync.Name, searchsync.New) }

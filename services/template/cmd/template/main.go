@@ -6,4 +6,8 @@ import (
 	"github.com/quokka-stream/quokka/services/template"
 )
 
+//template:part the program
+
 func main() { service.Main(template.Name, template.New) }
+
+//template:end

@@ -6,4 +6,8 @@ import (
 	"github.com/quokka-stream/quokka/services/templateplain"
 )
 
+//template:part the program
+
 func main() { service.Main(templateplain.Name, templateplain.New) }
+
+//template:end
