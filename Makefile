@@ -93,6 +93,10 @@ compose-check: ## docker compose's files and the Dockerfile, held against the co
 compose-test: ## docker compose up, then verify; needs a Docker engine
 	@deploy/compose-test.sh
 
+.PHONY: new-service-test
+new-service-test: ## make test once more, in a copy of the tree with one more service
+	@deploy/newservice-test.sh
+
 image-size: ## how large the image's program is, packed and unpacked
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/quokka-static ./deploy/quokka
 	@printf 'quokka: %s bytes, %s as an image layer (gzip)\n' "$$(wc -c <$(BIN)/quokka-static)" "$$(gzip -c $(BIN)/quokka-static | wc -c)"

@@ -165,7 +165,7 @@ func (r *renderer) each(what string, in scope) (out []scope, err error) {
 		return out, nil
 	case "topic", "event", "untyped":
 	default:
-		return nil, fmt.Errorf("%seach %s is unknown", marker, what)
+		return nil, fmt.Errorf("%s%s %s is unknown", marker, "each", what)
 	}
 	topics := r.consumed
 	if in.topic != nil {
