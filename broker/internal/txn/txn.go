@@ -228,7 +228,10 @@ func (t *Txn) End(now time.Time, producerID int64, epoch int16, commit bool, ver
 	switch t.State {
 	case Ongoing:
 	case PrepareCommit, PrepareAbort:
-		if commit != (t.State == PrepareCommit) {
+		// In version 2 the epoch is already that of the next transaction, so this is
+		// its end, and says nothing about the one whose markers are being written.
+		next := version >= 2 && t.Version >= 2
+		if !next && commit != (t.State == PrepareCommit) {
 			return refuse(errcode.InvalidTxnState)
 		}
 		return wait()
