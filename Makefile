@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test diff-kafka conformance compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -85,6 +85,9 @@ kafka-down: ## end it; its data stays in .quokka/kafka
 
 kafka-test: ## contract tests and demo on Apache Kafka, also with a node killed meanwhile
 	@GO=$(GO) deploy/kafka-test.sh
+
+diff-kafka: ## the broker's answers beside Apache Kafka's, field by field (ARGS=-rewrite: its golden files)
+	@GO=$(GO) deploy/diff-kafka.sh $(ARGS)
 
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
 	@$(GO) test -count=1 ./deploy/compose ./deploy/monitoring

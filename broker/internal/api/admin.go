@@ -98,6 +98,9 @@ func (h *Handler) electLeaders(_ context.Context, c *call, kreq kmsg.Request) (k
 			return resp, nil
 		}
 	}
+	if req.ElectionType < 0 || req.ElectionType > 1 {
+		code, resp.ErrorCode = errcode.InvalidRequest, errcode.InvalidRequest
+	}
 	for _, t := range req.Topics { // null asks for all, of which none needs an election
 		out := kmsg.NewElectLeadersResponseTopic()
 		out.Topic = t.Topic
@@ -216,10 +219,8 @@ func (h *Handler) updateFeatures(_ context.Context, c *call, kreq kmsg.Request) 
 			why = fmt.Sprintf("Invalid update version %d for feature %s. It is fixed at %d.", u.MaxVersionLevel, u.Feature, level)
 		}
 		if why != "" {
-			out.ErrorCode, out.ErrorMessage = errcode.InvalidUpdateVersion, &why
-			if resp.ErrorCode == errcode.None && req.Version >= 2 { // which has no place for the features' own codes
-				resp.ErrorCode, resp.ErrorMessage = out.ErrorCode, &why
-			}
+			resp.ErrorCode, resp.ErrorMessage, resp.Results = errcode.InvalidUpdateVersion, &why, nil
+			return resp, nil // all or none
 		}
 		resp.Results = append(resp.Results, out)
 	}
@@ -283,10 +284,15 @@ func (h *Handler) describeTopicPartitions(_ context.Context, c *call, kreq kmsg.
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	left := maxDescribed
-	if req.ResponsePartitionLimit > 0 {
-		left = min(left, int(req.ResponsePartitionLimit))
+	if req.Cursor != nil && req.Cursor.Partition < 0 {
+		for _, name := range names {
+			out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+			out.Topic, out.ErrorCode = &name, errcode.InvalidRequest
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp, nil
 	}
+	left := min(maxDescribed, max(int(req.ResponsePartitionLimit), 1))
 	for _, name := range names {
 		first := int32(0)
 		if req.Cursor != nil {
@@ -294,7 +300,7 @@ func (h *Handler) describeTopicPartitions(_ context.Context, c *call, kreq kmsg.
 				continue
 			}
 			if name == req.Cursor.Topic {
-				first = max(req.Cursor.Partition, 0)
+				first = req.Cursor.Partition
 			}
 		}
 		if left <= 0 {

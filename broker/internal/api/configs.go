@@ -170,6 +170,9 @@ func applyEdits(configs map[string]string, edits []edit, defs map[string]cluster
 	seen := map[string]bool{}
 	for _, e := range edits {
 		def, known := defs[e.name]
+		if !known && e.op == kmsg.IncrementalAlterConfigOpDelete {
+			continue // it is not set, whatever it is
+		}
 		switch {
 		case seen[e.name]:
 			return refuse(errcode.InvalidRequest, "Error due to duplicate config keys")
@@ -282,6 +285,14 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 func (h *Handler) incrementalAlterConfigs(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.IncrementalAlterConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	type resource struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	asked := map[resource]int{}
+	for _, r := range req.Resources {
+		asked[resource{r.ResourceType, r.ResourceName}]++
+	}
 	for _, r := range req.Resources {
 		var edits []edit
 		for _, e := range r.Configs {
@@ -289,6 +300,11 @@ func (h *Handler) incrementalAlterConfigs(ctx context.Context, c *call, kreq kms
 		}
 		out := kmsg.NewIncrementalAlterConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		if asked[resource{r.ResourceType, r.ResourceName}] > 1 {
+			out.ErrorCode, out.ErrorMessage = errcode.InvalidRequest, kmsg.StringPtr("Each resource must appear at most once.")
+			resp.Resources = append(resp.Resources, out)
+			continue
+		}
 		out.ErrorCode, out.ErrorMessage = h.code(h.alterResource(ctx, c, r.ResourceType, r.ResourceName, edits, false, req.ValidateOnly))
 		resp.Resources = append(resp.Resources, out)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -42,6 +43,13 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 	for i, e := range entries {
 		readings[i] = h.startReading(c, e)
 		failed = failed || readings[i].code != errcode.None
+	}
+	if req.ReplicaID >= 0 {
+		// Nobody follows this broker.
+		for i := range readings {
+			readings[i].code = cmp.Or(readings[i].code, errcode.NotLeaderOrFollower)
+		}
+		failed = true
 	}
 	iso := partition.Isolation(req.IsolationLevel)
 	maxBytes := min(max(req.MaxBytes, 0), h.cfg.FetchMaxBytes)
@@ -88,11 +96,15 @@ func (h *Handler) startReading(c *call, e *fetchEntry) reading {
 	r := reading{fetchEntry: e}
 	topic := c.img.Topic(e.name)
 	if !e.id.IsZero() {
-		topic = c.img.TopicByID(e.id)
+		if topic = c.img.TopicByID(e.id); topic != nil {
+			e.was = topic.Name
+		}
 	}
 	switch {
 	case topic == nil && c.req.Version >= 13:
-		r.code = errcode.UnknownTopicID
+		if r.code = errcode.UnknownTopicID; e.was != "" && c.img.Topic(e.was) != nil {
+			r.code = errcode.InconsistentTopicID // in a session: the topic was made anew
+		}
 		return r
 	case topic == nil:
 		r.code = errcode.UnknownTopicOrPartition
@@ -107,7 +119,9 @@ func (h *Handler) startReading(c *call, e *fetchEntry) reading {
 		return r
 	}
 	r.part = part
-	r.code = checkEpoch(c.img, topic, e.index, e.leaderEpoch)
+	if r.code = checkEpoch(c.img, topic, e.index, e.leaderEpoch); r.code == errcode.None && e.lastEpoch > c.img.LeaderEpoch(topic, e.index) {
+		r.code = errcode.OffsetOutOfRange // what it has is from an epoch that never was
+	}
 	return r
 }
 
@@ -132,6 +146,7 @@ func (h *Handler) read(arena *wire.Arena, readings []reading, iso partition.Isol
 		r, a := &readings[i], &answers[i]
 		*a = wire.FetchPartitionResponse{Index: r.index, ErrorCode: r.code, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1}
 		if r.part == nil || r.code != errcode.None {
+			a.Aborted = []wire.AbortedTransaction{}
 			told = true
 			continue
 		}
@@ -163,6 +178,9 @@ func (h *Handler) read(arena *wire.Arena, readings []reading, iso partition.Isol
 		}
 		a.Records = got.Records
 		size += len(got.Records)
+		if iso == partition.ReadCommitted {
+			a.Aborted = make([]wire.AbortedTransaction, 0, len(got.Aborted))
+		}
 		for _, t := range got.Aborted {
 			a.Aborted = append(a.Aborted, wire.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: t.FirstOffset})
 		}

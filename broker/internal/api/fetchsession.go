@@ -15,6 +15,7 @@ import (
 type fetchEntry struct {
 	name        string     // empty where the client goes by id
 	id          cluster.ID // zero where the client goes by name
+	was         string     // the topic's name when the id was last known
 	index       int32
 	offset      int64
 	maxBytes    int32

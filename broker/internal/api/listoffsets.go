@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -18,7 +19,13 @@ const (
 	askMaxTimestamp  = -3
 	askEarliestLocal = -4
 	askLatestTiered  = -5
+	askPendingUpload = -6
 )
+
+// asksSince are the versions that these questions came with.
+var asksSince = map[int64]int16{
+	askLatest: 0, askEarliest: 0, askMaxTimestamp: 7, askEarliestLocal: 8, askLatestTiered: 9, askPendingUpload: 11,
+}
 
 func (h *Handler) listOffsets(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ListOffsetsRequest)
@@ -31,7 +38,10 @@ func (h *Handler) listOffsets(_ context.Context, c *call, kreq kmsg.Request) (km
 		for _, p := range t.Partitions {
 			seen[p.Partition]++
 		}
-		for _, p := range t.Partitions {
+		for i, p := range t.Partitions {
+			if seen[p.Partition] > 1 && slices.IndexFunc(t.Partitions, func(o kmsg.ListOffsetsRequestTopicPartition) bool { return o.Partition == p.Partition }) < i {
+				continue
+			}
 			a := kmsg.NewListOffsetsResponseTopicPartition()
 			a.Partition, a.ErrorCode, a.Offset, a.Timestamp, a.LeaderEpoch = p.Partition, code, -1, -1, -1
 			switch {
@@ -68,6 +78,10 @@ func (h *Handler) listOffset(c *call, t *cluster.Topic, p *kmsg.ListOffsetsReque
 	if a.ErrorCode = checkEpoch(c.img, t, p.Partition, p.CurrentLeaderEpoch); a.ErrorCode != errcode.None {
 		return
 	}
+	if since, ok := asksSince[p.Timestamp]; p.Timestamp < 0 && (!ok || c.req.Version < since) {
+		a.ErrorCode = errcode.UnsupportedVersion
+		return
+	}
 	marks := part.Offsets()
 	end := marks.HighWatermark
 	if partition.Isolation(isolation) == partition.ReadCommitted {
@@ -83,13 +97,9 @@ func (h *Handler) listOffset(c *call, t *cluster.Topic, p *kmsg.ListOffsetsReque
 		}
 	case askMaxTimestamp:
 		a.Offset, a.Timestamp, a.LeaderEpoch, err = part.MaxTimestamp()
-	case askLatestTiered:
+	case askLatestTiered, askPendingUpload:
 		// Nothing is tiered.
 	default:
-		if p.Timestamp < 0 {
-			a.ErrorCode = errcode.UnsupportedForMessageFormat
-			return
-		}
 		a.Offset, a.Timestamp, a.LeaderEpoch, err = part.OffsetForTime(p.Timestamp)
 		if a.Offset >= end {
 			a.Offset, a.Timestamp, a.LeaderEpoch = -1, -1, -1

@@ -128,7 +128,10 @@ func (h *Handler) describeCluster(_ context.Context, c *call, kreq kmsg.Request)
 	req := kreq.(*kmsg.DescribeClusterRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 	if req.EndpointType > 1 {
-		resp.ErrorCode = 115 // UNSUPPORTED_ENDPOINT_TYPE: there is no controller to talk to
+		resp.ErrorCode = errcode.UnsupportedEndpointType
+		if req.EndpointType == 2 { // a controller's address is what is asked for, and this is a broker's
+			resp.ErrorCode = errcode.MismatchedEndpointType
+		}
 		resp.ErrorMessage = kmsg.StringPtr("Only the brokers can be described here.")
 		return resp, nil
 	}

@@ -42,7 +42,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		for j, p := range t.Partitions {
 			a := &out.Partitions[j]
 			*a = wire.ProducePartitionResponse{Index: p.Index, ErrorCode: code, BaseOffset: -1, LogAppendTime: -1, LogStartOffset: -1}
-			stages = append(stages, stage{topic: topic, in: p, out: a})
+			stages = append(stages, stage{topic: topic, in: p, out: a, version: c.req.Version})
 		}
 	}
 	if req.TransactionalID != nil && refusedAll == errcode.None {
@@ -106,6 +106,7 @@ type stage struct {
 	topic   *cluster.Topic
 	in      wire.ProducePartition
 	out     *wire.ProducePartitionResponse
+	version int16
 	pending *partition.Pending // nil until it is staged, and where it was refused
 }
 
@@ -175,6 +176,16 @@ func (h *Handler) stageTxn(ctx context.Context, c *call, id string, stages []sta
 
 // stage appends one partition's batch and fills in what is known at once.
 func (h *Handler) stage(s *stage) {
+	if s.version < 7 {
+		if info, err := record.ParseHeader(s.in.Records); err == nil && info.Codec() == record.Zstd {
+			s.out.ErrorCode = errcode.UnsupportedCompressionType // so old a producer does not know it
+			return
+		}
+	}
+	if n := record.SizeOf(s.in.Records); n == 0 || n > len(s.in.Records) {
+		h.refuse(s.out, record.Errorf(record.CodeInvalidRecord, "a produce request must have one record batch per partition, this one is not whole"))
+		return
+	}
 	part, err := h.topics.Get(s.topic, s.in.Index)
 	if err == nil {
 		s.pending, err = part.Append(s.in.Records, partition.Client)

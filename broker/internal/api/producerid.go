@@ -14,6 +14,9 @@ func (h *Handler) initProducerID(ctx context.Context, c *call, kreq kmsg.Request
 	resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
 	switch {
+	case req.Version >= 3 && (req.ProducerID >= 0) != (req.ProducerEpoch >= 0):
+		resp.ErrorCode = errcode.InvalidRequest
+		return resp, nil
 	case req.TransactionalID == nil && !h.allowed(c, auth.IdempotentWrite, auth.Cluster, auth.ClusterName) &&
 		!h.authorizer.AllowedAny(c.Principal, c.host(), auth.Write, auth.Topic):
 		resp.ErrorCode = errcode.ClusterAuthorizationFailed
@@ -28,9 +31,6 @@ func (h *Handler) initProducerID(ctx context.Context, c *call, kreq kmsg.Request
 		return resp, nil
 	case !h.allowed(c, auth.Write, auth.TransactionalID, *req.TransactionalID):
 		resp.ErrorCode = errcode.TransactionalIDAuthorizationFailed
-		return resp, nil
-	case req.Version >= 3 && (req.ProducerID >= 0) != (req.ProducerEpoch >= 0):
-		resp.ErrorCode = errcode.InvalidRequest
 		return resp, nil
 	}
 	pid, epoch := int64(-1), int16(-1)

@@ -73,12 +73,16 @@ func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 			err = &cluster.Error{Code: errcode.InvalidRequest, Message: "Duplicate topic name."}
 		case !h.allowed(c, auth.Create, auth.Cluster, auth.ClusterName) && !h.allowed(c, auth.Create, auth.Topic, t.Topic):
 			err = &cluster.Error{Code: errcode.TopicAuthorizationFailed, Message: "Authorization failed."}
+		case t.Topic == "__cluster_metadata":
+			err = &cluster.Error{Code: errcode.InvalidRequest, Message: "Creation of internal topic __cluster_metadata is prohibited."}
 		case cluster.IsInternal(t.Topic):
 			err = &cluster.Error{Code: errcode.InvalidTopic, Message: "The broker makes its internal topics itself."}
 		default:
 			err = h.createTopic(ctx, t, req.ValidateOnly, &out)
 		}
-		out.ErrorCode, out.ErrorMessage = h.code(err)
+		if out.ErrorCode, out.ErrorMessage = h.code(err); out.Configs == nil {
+			out.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
+		}
 		resp.Topics = append(resp.Topics, out)
 	}
 	return resp, nil

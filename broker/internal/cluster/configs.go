@@ -52,10 +52,10 @@ var subjectStrategies = []string{
 // schema-id validation.
 var TopicConfigs = map[string]ConfigDef{
 	"cleanup.policy":                          {Type: List, Default: "delete", Values: []string{"compact", "delete"}, Synonym: "log.cleanup.policy", Doc: "What becomes of old segments: delete them by retention, compact them by key, or both."},
-	"compression.type":                        {Type: String, Default: "producer", Values: compressionTypes, Synonym: "compression.type", Doc: "The codec batches are stored with; producer keeps what was sent. Others are stored and reported; batches are kept as sent."},
-	"compression.gzip.level":                  {Type: Int, Default: "-1", Synonym: "compression.gzip.level", Doc: "Level for compression.type gzip; no effect while batches are kept as sent."},
-	"compression.lz4.level":                   {Type: Int, Default: "9", Synonym: "compression.lz4.level", Doc: "Level for compression.type lz4; no effect while batches are kept as sent."},
-	"compression.zstd.level":                  {Type: Int, Default: "3", Synonym: "compression.zstd.level", Doc: "Level for compression.type zstd; no effect while batches are kept as sent."},
+	"compression.type":                        {Type: String, Default: "producer", Values: compressionTypes, Synonym: "compression.type", Doc: "The codec batches are stored with; producer keeps what was sent, others are compressed anew."},
+	"compression.gzip.level":                  {Type: Int, Default: "-1", Synonym: "compression.gzip.level", Doc: "Level for compression.type gzip; stored and described, the codec's own default is used."},
+	"compression.lz4.level":                   {Type: Int, Default: "9", Synonym: "compression.lz4.level", Doc: "Level for compression.type lz4; stored and described, the codec's own default is used."},
+	"compression.zstd.level":                  {Type: Int, Default: "3", Synonym: "compression.zstd.level", Doc: "Level for compression.type zstd; stored and described, the codec's own default is used."},
 	"delete.retention.ms":                     {Type: Long, Default: "86400000", Bounded: true, Synonym: "log.cleaner.delete.retention.ms", Doc: "How long compaction keeps a tombstone."},
 	"file.delete.delay.ms":                    {Type: Long, Default: "60000", Bounded: true, Synonym: "log.segment.delete.delay.ms", Doc: "How long a deleted segment's file stays; no effect, files go when their last reader has."},
 	"flush.messages":                          {Type: Long, Default: maxLong, Min: 1, Bounded: true, Synonym: "log.flush.interval.messages", Doc: "No effect: the broker's flush policy decides."},

@@ -271,7 +271,8 @@ func TestFetchSession(t *testing.T) {
 	}
 }
 
-// TestRecreatedTopic: a new id; the old one is unknown, in sessions too.
+// TestRecreatedTopic: a new id; the old one is unknown, and in a session it is
+// said that the topic is another now.
 func TestRecreatedTopic(t *testing.T) {
 	b := start(t)
 	c := dial(t, b.Addr())
@@ -293,7 +294,7 @@ func TestRecreatedTopic(t *testing.T) {
 	}
 	again := kmsg.NewPtrFetchRequest()
 	again.SessionID, again.SessionEpoch, again.MaxBytes = first.SessionID, 1, 1<<20
-	if p := fetchOne(c, 13, again); p.ErrorCode != 100 {
+	if p := fetchOne(c, 13, again); p.ErrorCode != 103 {
 		t.Errorf("the old id in a session: code %d", p.ErrorCode)
 	}
 	// Its producers are forgotten with it: sequence 7 is not out of order.

@@ -25,7 +25,7 @@ func TestListOffsets(t *testing.T) {
 	c := dial(t, b.Addr())
 	c.create("t", 1, "message.timestamp.after.max.ms", "9223372036854775807")
 	for _, ts := range []int64{-1, -2, -4} {
-		if p := listOffset(c, 7, ts); p.ErrorCode != 0 || p.Offset != 0 {
+		if p := listOffset(c, 8, ts); p.ErrorCode != 0 || p.Offset != 0 {
 			t.Errorf("of an empty log, %d: %+v", ts, p)
 		}
 	}
@@ -53,6 +53,12 @@ func TestListOffsets(t *testing.T) {
 			{0, 0, 100}, {100, 0, 100}, {101, 1, 300}, {300, 1, 300}, {301, 4, 400}, {400, 4, 400}, {401, -1, -1},
 		} {
 			for v := int16(1); v <= 11; v++ {
+				if l.ask == -3 && v < 7 {
+					if p := listOffset(c, v, l.ask); p.ErrorCode != 35 {
+						t.Errorf("v%d does not know %d: code %d", v, l.ask, p.ErrorCode)
+					}
+					continue
+				}
 				if p := listOffset(c, v, l.ask); p.ErrorCode != 0 || p.Offset != l.offset || p.Timestamp != l.timestamp {
 					t.Errorf("v%d, %d: offset %d time %d code %d; want %d %d", v, l.ask, p.Offset, p.Timestamp, p.ErrorCode, l.offset, l.timestamp)
 				}

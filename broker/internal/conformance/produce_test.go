@@ -113,7 +113,7 @@ func TestProduceRefuses(t *testing.T) {
 		{"no key on a compacted topic", "compacted", -1, keyless.Batch(), 87},
 		{"a batch over max.message.bytes", "small", -1, batch(record.Options{}, string(make([]byte, 300))), 10},
 		{"an internal topic", "__consumer_offsets", -1, batch(record.Options{}, "x"), 3},
-		{"half a batch", "t", -1, batch(record.Options{}, "xyz")[:70], 2},
+		{"half a batch", "t", -1, batch(record.Options{}, "xyz")[:70], 87},
 	} {
 		p := ask[*kmsg.ProduceResponse](c, 9, produceRequest(r.topic, 0, r.acks, r.records)).Topics[0].Partitions[0]
 		if p.ErrorCode != r.want || p.BaseOffset != -1 {

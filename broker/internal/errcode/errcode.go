@@ -97,6 +97,8 @@ const (
 	UnreleasedInstanceID               int16 = 111
 	UnsupportedAssignor                int16 = 112
 	StaleMemberEpoch                   int16 = 113
+	MismatchedEndpointType             int16 = 114
+	UnsupportedEndpointType            int16 = 115
 	UnknownSubscriptionID              int16 = 117
 	TransactionAbortable               int16 = 120
 	InvalidRegularExpression           int16 = 128

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
 // logConfig translates a topic's settings for its logs. The log's zero values mean
@@ -41,6 +42,7 @@ func (m *Manager) logConfig(img *cluster.Image, t *cluster.Topic) commitlog.Conf
 		SegmentAge:       ms("segment.ms"),
 		IndexInterval:    int(max(img.ConfigInt(t, "index.interval.bytes"), 1)),
 		MaxBatchBytes:    int(max(img.ConfigInt(t, "max.message.bytes"), 1)),
+		Compression:      compression(img.Config(t, "compression.type")),
 		LogAppendTime:    img.Config(t, "message.timestamp.type") == "LogAppendTime",
 		TimestampBefore:  unbounded(ms("message.timestamp.before.max.ms")),
 		TimestampAfter:   atLeast(ms("message.timestamp.after.max.ms")),
@@ -54,4 +56,24 @@ func (m *Manager) logConfig(img *cluster.Image, t *cluster.Topic) commitlog.Conf
 		DirtyRatio:       max(img.ConfigFloat(t, "min.cleanable.dirty.ratio"), 1e-9),
 		ProducerExpiry:   m.cfg.ProducerExpiry,
 	}
+}
+
+// compression is the codec that batches are stored in, nil where it is the
+// producer's choice.
+func compression(name string) *record.Codec {
+	codec := record.None
+	switch name {
+	case "gzip":
+		codec = record.Gzip
+	case "snappy":
+		codec = record.Snappy
+	case "lz4":
+		codec = record.LZ4
+	case "zstd":
+		codec = record.Zstd
+	case "uncompressed":
+	default:
+		return nil
+	}
+	return &codec
 }

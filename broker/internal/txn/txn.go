@@ -132,6 +132,10 @@ func (t *Txn) Init(now time.Time, timeout time.Duration, producerID int64, epoch
 	switch {
 	case known && t.Epoch >= 0 && !rotated && epoch == t.LastEpoch, rotated && t.LastEpoch == -1:
 		// It did not hear the answer of the first time.
+		if t.State != Empty { // that one ended a transaction
+			t.State, t.Timeout, t.Updated = Empty, timeout, now
+			return Result{Write: true, ProducerID: t.ProducerID, Epoch: t.Epoch}
+		}
 		return Result{ProducerID: t.ProducerID, Epoch: t.Epoch}
 	case known && t.Epoch >= 0 && epoch != t.Epoch:
 		return refuse(errcode.ProducerFenced)
@@ -146,7 +150,11 @@ func (t *Txn) Init(now time.Time, timeout time.Duration, producerID int64, epoch
 		}
 		t.ProducerID, t.Epoch = id, 0
 	} else {
-		t.LastEpoch = t.Epoch
+		// Only the producer itself may ask again for the epoch it was given; one
+		// that another takes over from is fenced for good.
+		if t.LastEpoch = -1; known {
+			t.LastEpoch = t.Epoch
+		}
 		t.Epoch++
 	}
 	t.Timeout, t.State, t.Updated, t.Started = timeout, Empty, now, time.Time{}

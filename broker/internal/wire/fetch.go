@@ -165,7 +165,8 @@ type FetchPartitionResponse struct {
 	HighWatermark    int64
 	LastStableOffset int64
 	LogStartOffset   int64
-	Aborted          []AbortedTransaction
+	// Aborted is nil where the reader does not ask what is committed.
+	Aborted []AbortedTransaction
 	// DivergingEpoch is set when the fetcher's log left ours: the end of the
 	// largest epoch that both may share. Nil otherwise.
 	DivergingEpoch *EpochEnd
@@ -232,7 +233,11 @@ func (p *FetchPartitionResponse) appendFixed(dst []byte, version int16, flex boo
 	if version >= 5 {
 		dst = appendInt64(dst, p.LogStartOffset)
 	}
-	dst = appendArrayLen(dst, flex, len(p.Aborted))
+	if p.Aborted == nil {
+		dst = appendArrayLen(dst, flex, -1)
+	} else {
+		dst = appendArrayLen(dst, flex, len(p.Aborted))
+	}
 	for _, a := range p.Aborted {
 		dst = appendInt64(dst, a.ProducerID)
 		dst = appendInt64(dst, a.FirstOffset)
