@@ -8,13 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/quokka-stream/quokka/deploy/javaserver"
 )
 
 // DefaultPort is the first node's port unless Config says otherwise; the other
@@ -45,7 +47,7 @@ type Cluster struct {
 	classpath string
 }
 
-// Open finds Java and Kafka's jars. A *NotRunError says what this machine lacks.
+// Open finds Java and Kafka's jars. A *javaserver.NotRunError says what this machine lacks.
 func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Nodes == 0 {
 		cfg.Nodes = 1
@@ -69,10 +71,10 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := os.MkdirAll(c.dir(), 0o700); err != nil {
 		return nil, err
 	}
-	if c.javaPath, err = java(ctx); err != nil {
+	if c.javaPath, err = javaserver.Java(ctx, "Kafka"); err != nil {
 		return nil, err
 	}
-	if c.classpath, err = classpath(ctx, cfg.Dir); err != nil {
+	if c.classpath, err = javaserver.Resolve(ctx, "Kafka's jars", cfg.Dir, pom); err != nil {
 		return nil, err
 	}
 	return c, os.WriteFile(c.log4j(), log4j, 0o600)
@@ -90,7 +92,7 @@ func Find(cfg Config) (*Cluster, error) {
 		cfg.Nodes = nodes
 		c := &Cluster{cfg: cfg}
 		for _, n := range c.nodes() {
-			if n.pid() == 0 {
+			if n.process().PID() == 0 {
 				continue
 			}
 			if c.cfg.Port, err = c.savedPort(); err != nil {
@@ -148,12 +150,12 @@ func (c *Cluster) Up(ctx context.Context) error {
 	other := &Cluster{cfg: c.cfg}
 	other.cfg.Nodes = 4 - c.cfg.Nodes
 	for _, n := range other.nodes() {
-		if n.pid() != 0 {
+		if n.process().PID() != 0 {
 			return fmt.Errorf("a cluster of %d runs here: end it first (make kafka-down)", other.cfg.Nodes)
 		}
 	}
 	for _, n := range c.nodes() {
-		if n.pid() != 0 {
+		if n.process().PID() != 0 {
 			if port, err := c.savedPort(); err == nil && port != c.cfg.Port {
 				return fmt.Errorf("the cluster runs on port %d: end it first (make kafka-down), or leave KAFKA_PORT out", port)
 			}
@@ -194,12 +196,12 @@ func (c *Cluster) await(ctx context.Context) error {
 			if err == nil && len(about.Brokers) == c.cfg.Nodes && about.Controller >= 0 {
 				break
 			}
-			if n.pid() == 0 {
-				return fmt.Errorf("node %d has ended: %s", n.id, n.trouble())
+			if n.process().PID() == 0 {
+				return fmt.Errorf("node %d has ended: %s", n.id, n.process().Trouble())
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("node %d does not serve after two minutes: %w: %s", n.id, errors.Join(ctx.Err(), err), n.trouble())
+				return fmt.Errorf("node %d does not serve after two minutes: %w: %s", n.id, errors.Join(ctx.Err(), err), n.process().Trouble())
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
@@ -220,15 +222,8 @@ func metadata(ctx context.Context, addrs ...string) (kadm.Metadata, error) {
 // Down ends the nodes, with their consent if they give it within 30 seconds.
 func (c *Cluster) Down(ctx context.Context) error {
 	var errs []error
-	for i := len(c.nodes()) - 1; i >= 0; i-- {
-		n := c.nodes()[i]
-		asked, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := n.signal(asked, syscall.SIGTERM)
-		cancel()
-		if err != nil {
-			err = n.signal(ctx, syscall.SIGKILL)
-		}
-		errs = append(errs, err)
+	for _, n := range slices.Backward(c.nodes()) {
+		errs = append(errs, n.process().Stop(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -239,12 +234,7 @@ func (c *Cluster) Kill(ctx context.Context, id int) error {
 	if err != nil {
 		return err
 	}
-	if n.pid() == 0 {
-		return fmt.Errorf("node %d does not run", id)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	return n.signal(ctx, syscall.SIGKILL)
+	return n.process().Kill(ctx)
 }
 
 // Start starts a node that was killed and returns when the cluster has it back.
@@ -253,7 +243,7 @@ func (c *Cluster) Start(ctx context.Context, id int) error {
 	if err != nil {
 		return err
 	}
-	if n.pid() != 0 {
+	if n.process().PID() != 0 {
 		return fmt.Errorf("node %d runs already", id)
 	}
 	if err := n.start(); err != nil {
@@ -271,10 +261,3 @@ func (c *Cluster) node(id int) (node, error) {
 
 // Config is the cluster's configuration.
 func (c *Cluster) Config() Config { return c.cfg }
-
-// Version is the version of Apache Kafka that Open uses.
-func Version() string {
-	_, rest, _ := strings.Cut(string(pom), "<kafka.version>")
-	version, _, _ := strings.Cut(rest, "<")
-	return version
-}

@@ -1,8 +1,6 @@
 package kafka
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -35,50 +33,6 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-func TestJavaVersion(t *testing.T) {
-	for text, want := range map[string]int{
-		"openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime": 17,
-		"java version \"1.8.0_452\"":                              8,
-		"openjdk version \"25\" 2025-09-16":                       25,
-		"command not found":                                       0,
-	} {
-		if got := javaVersion(text); got != want {
-			t.Errorf("javaVersion(%q) = %d, want %d", text, got, want)
-		}
-	}
-}
-
-// TestNotRun: what is missing is said, with what to do about it.
-func TestNotRun(t *testing.T) {
-	const newJava, oldJava = "echo 'openjdk version \"21.0.1\"' >&2", "echo 'openjdk version \"11.0.2\"' >&2"
-	tests := []struct {
-		name     string
-		programs map[string]string
-		want     string
-	}{
-		{"no Java", nil, "no Java"},
-		{"an old Java", map[string]string{"java": oldJava}, "is Java 11, Kafka wants 17"},
-		{"no Maven", map[string]string{"java": newJava}, "no Maven"},
-		{"no answer for Maven", map[string]string{"java": newJava, "mvn": "echo '[ERROR] unknown host'; exit 1"}, "could not fetch Kafka's jars: [ERROR] unknown host"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			bin := t.TempDir()
-			for name, script := range tt.programs {
-				if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-					t.Fatal(err)
-				}
-			}
-			t.Setenv("PATH", bin)
-			t.Setenv("JAVA_HOME", "")
-			_, err := Open(t.Context(), Config{Dir: t.TempDir()})
-			if !IsNotRun(err) || !strings.Contains(err.Error(), "not run: ") || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("got %v, want not run: … %s", err, tt.want)
-			}
-		})
-	}
-}
-
 func TestRefusals(t *testing.T) {
 	if _, err := Open(t.Context(), Config{Dir: t.TempDir(), Nodes: 2}); err == nil || IsNotRun(err) {
 		t.Errorf("two nodes: %v", err)
@@ -90,24 +44,6 @@ func TestRefusals(t *testing.T) {
 	for _, id := range []int{0, 4} {
 		if err := c.Kill(t.Context(), id); err == nil || !strings.Contains(err.Error(), "the nodes are 1 to 3") {
 			t.Errorf("node %d: %v", id, err)
-		}
-	}
-}
-
-// TestPidIsItsOwn: a process id that another program has got since is not the
-// node's.
-func TestPidIsItsOwn(t *testing.T) {
-	c := &Cluster{cfg: Config{Dir: t.TempDir(), Nodes: 1}}
-	n := node{c, 1}
-	if err := os.MkdirAll(n.dir(), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"1", "nonsense", ""} {
-		if err := os.WriteFile(n.pidFile(), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if pid := n.pid(); pid != 0 {
-			t.Errorf("pid file %q: process %d is taken for the node", text, pid)
 		}
 	}
 }

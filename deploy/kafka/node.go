@@ -2,16 +2,12 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
-	"time"
+
+	"github.com/quokka-stream/quokka/deploy/javaserver"
 )
 
 // node is one server of a cluster.
@@ -21,7 +17,6 @@ type node struct {
 }
 
 func (n node) dir() string    { return filepath.Join(n.cluster.dir(), fmt.Sprintf("node-%d", n.id)) }
-func (n node) log() string    { return filepath.Join(n.dir(), "server.log") }
 func (n node) config() string { return filepath.Join(n.dir(), "server.properties") }
 func (n node) addr() string   { return n.cluster.address(n.id - 1) }
 
@@ -75,85 +70,22 @@ func (n node) format(ctx context.Context) error {
 	}
 	cmd := n.cluster.java(ctx, "kafka.tools.StorageTool", "format", "--cluster-id", n.cluster.id(), "--config", n.config())
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("format %s: %w: %s", n.dir(), err, lastLines(string(out), 3))
+		return fmt.Errorf("format %s: %w: %s", n.dir(), err, javaserver.LastLines(string(out), 3))
 	}
 	return nil
+}
+
+// process is the node's process.
+func (n node) process() javaserver.Process {
+	return javaserver.Process{Name: fmt.Sprintf("node %d", n.id), Dir: n.dir(), Mark: n.config()}
 }
 
 // start starts the server as a process that outlives this one.
 func (n node) start() error {
 	for _, addr := range []string{n.addr(), n.controller()} {
-		l, err := net.Listen("tcp", addr) //nolint:noctx // answers at once
-		if err != nil {
-			return fmt.Errorf("%s is taken by another program: stop it, or choose another port with KAFKA_PORT: %w", addr, err)
-		}
-		l.Close()
-	}
-	out, err := os.OpenFile(n.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd := n.cluster.java(context.Background(), "kafka.Kafka", n.config())
-	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // not ended by this terminal's Ctrl-C
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	pid := cmd.Process.Pid
-	go cmd.Wait() //nolint:errcheck // it may outlive us; a dead child shows in alive
-	return os.WriteFile(n.pidFile(), []byte(strconv.Itoa(pid)), 0o600)
-}
-
-func (n node) pidFile() string { return filepath.Join(n.dir(), "pid") }
-
-// pid is the process of the node, 0 if it does not run. Process ids are used
-// again: it counts only if its command line names the node's own file.
-func (n node) pid() int {
-	text, err := os.ReadFile(n.pidFile())
-	if err != nil {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return 0
-	}
-	args, err := exec.Command("ps", "-o", "args=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // a number; answers at once
-	if err != nil || !strings.Contains(string(args), n.config()) {
-		return 0
-	}
-	return pid
-}
-
-// signal sends a signal and waits until the process has ended.
-func (n node) signal(ctx context.Context, s syscall.Signal) error {
-	pid := n.pid()
-	if pid == 0 {
-		return nil
-	}
-	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("node %d: %w", n.id, err)
-	}
-	for n.pid() != 0 {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("node %d (process %d) has not ended: %w", n.id, pid, ctx.Err())
-		case <-time.After(50 * time.Millisecond):
+		if err := javaserver.Free(addr, "KAFKA_PORT"); err != nil {
+			return err
 		}
 	}
-	return os.Remove(n.pidFile())
-}
-
-// trouble is the end of the node's log, for an error.
-func (n node) trouble() string {
-	text, err := os.ReadFile(n.log())
-	if err != nil {
-		return err.Error()
-	}
-	return lastLines(string(text), 5) + "\n(the log is in " + n.log() + ")"
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(len(lines)-n, 0):], "\n")
+	return n.process().Start(n.cluster.java(context.Background(), "kafka.Kafka", n.config()))
 }
