@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test diff-kafka conformance compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -31,6 +31,7 @@ test: build vet lint drift unit e2e ## every check a change must pass
 unit: ## unit and contract tests of all modules
 	@echo "race detector: $(if $(RACE),on,not run (no C compiler found))"
 	@$(GO) run ./internal/pgserver/which
+	@test -n "$$QUOKKA_SEARCH_URL" && echo "OpenSearch: at QUOKKA_SEARCH_URL" || echo "OpenSearch: not run (make opensearch-test)"
 	@command -v kcat >/dev/null 2>&1 && echo "kcat: $$(command -v kcat)" || echo "kcat: not run (not installed)"
 	@$(GO) test $(RACE) -timeout 15m $(UNIT)
 
@@ -88,6 +89,15 @@ kafka-test: ## contract tests and demo on Apache Kafka, also with a node killed 
 
 diff-kafka: ## the broker's answers beside Apache Kafka's, field by field (ARGS=-rewrite: its golden files)
 	@GO=$(GO) deploy/diff-kafka.sh $(ARGS)
+
+opensearch-up: ## start OpenSearch from its Maven archive; the last line is its URL
+	@$(GO) run ./deploy/opensearch/run up
+
+opensearch-down: ## end it; its data stays in .quokka/opensearch
+	@$(GO) run ./deploy/opensearch/run down
+
+opensearch-test: ## search-sync's contract tests and the demo on OpenSearch, also killed meanwhile
+	@GO=$(GO) deploy/opensearch-test.sh
 
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
 	@$(GO) test -count=1 ./deploy/compose ./deploy/monitoring

@@ -1,5 +1,6 @@
 // Package installation ties together what belongs together: the databases, the
-// Kafka cluster, the schema registry and the data directory of one Quokka.
+// Kafka cluster, the schema registry, the OpenSearch if there is one, and the
+// data directory of one Quokka.
 //
 // Rows, records and schema ids refer to each other: databases with another
 // Kafka's topics would hold orders whose events are nowhere, and a second
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Mark says which installation a place belongs to.
@@ -31,8 +33,13 @@ type Config struct {
 	PostgresURL string
 	// RegistryURL is the schema registry.
 	RegistryURL string
+	// SearchURL is the OpenSearch with the search indexes; empty: they are local
+	// files.
+	SearchURL string
 	// Kafka is the address of the cluster, for messages, and Cluster its id.
 	Kafka, Cluster string
+	// Admin reaches the cluster; Reset and an OpenSearch need it.
+	Admin *kadm.Client
 }
 
 // MismatchError says that two places do not belong to each other.
@@ -63,6 +70,9 @@ func Ensure(ctx context.Context, cfg Config) (Mark, error) {
 	places := []place{postgres{cfg.PostgresURL}, registry{cfg.RegistryURL}}
 	if cfg.DataDir != "" {
 		places = append(places, directory{cfg.DataDir})
+	}
+	if cfg.SearchURL != "" { // last: an installation may get one later
+		places = append(places, search{cfg.SearchURL, cfg.Admin})
 	}
 	found := make([]state, len(places))
 	for i, p := range places {

@@ -172,6 +172,11 @@ func (r registry) call(ctx context.Context, method, path string, in, out any) (s
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/vnd.schemaregistry.v1+json")
+	return do(req, out)
+}
+
+// do sends a request to a place and decodes its answer.
+func do(req *http.Request, out any) (status int, err error) {
 	// A few requests in all: no connection is kept.
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
@@ -183,8 +188,8 @@ func (r registry) call(ctx context.Context, method, path string, in, out any) (s
 	if err != nil {
 		return resp.StatusCode, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return resp.StatusCode, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(answer))
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return resp.StatusCode, fmt.Errorf("%s %s: %s: %s", req.Method, req.URL.Path, resp.Status, bytes.TrimSpace(answer))
 	}
 	if out == nil {
 		return resp.StatusCode, nil

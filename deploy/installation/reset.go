@@ -22,11 +22,11 @@ import (
 var Databases = roster.Databases()
 
 // Reset deletes everything of Quokka's in the given places: its topics and
-// groups, its databases with their replication slots, its mark in the registry,
-// and the named files in the data directory. Topics, groups and databases of
+// groups, its databases with their replication slots, its search indexes, its
+// mark in the registry, and the named files in the data directory. Topics, groups and databases of
 // others stay, and so do the registered schemas: an id is never used again.
-func Reset(ctx context.Context, cfg Config, admin *kadm.Client, files ...string) error {
-	if err := resetKafka(ctx, admin); err != nil {
+func Reset(ctx context.Context, cfg Config, files ...string) error {
+	if err := resetKafka(ctx, cfg.Admin); err != nil {
 		return fmt.Errorf("reset Kafka at %s: %w", cfg.Kafka, err)
 	}
 	if err := resetPostgres(ctx, cfg.PostgresURL); err != nil {
@@ -34,6 +34,11 @@ func Reset(ctx context.Context, cfg Config, admin *kadm.Client, files ...string)
 	}
 	if err := (registry{cfg.RegistryURL}).forget(ctx); err != nil {
 		return fmt.Errorf("reset the schema registry at %s: %w", cfg.RegistryURL, err)
+	}
+	if cfg.SearchURL != "" {
+		if err := (search{url: cfg.SearchURL}).forget(ctx); err != nil {
+			return fmt.Errorf("reset OpenSearch at %s: %w", shown(cfg.SearchURL), err)
+		}
 	}
 	for _, name := range append(files, fileName) {
 		if err := os.RemoveAll(filepath.Join(cfg.DataDir, name)); err != nil {

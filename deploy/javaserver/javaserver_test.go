@@ -32,6 +32,7 @@ func TestNotRun(t *testing.T) {
 	}{
 		{"no Java", nil, "no Java"},
 		{"an old Java", map[string]string{"java": oldJava}, "is Java 11, OtherServer wants 17"},
+		{"a new Java", map[string]string{"java": strings.Replace(newJava, "21", "25", 1)}, "is Java 25, OtherServer wants 17 to 23"},
 		{"no Maven", map[string]string{"java": newJava}, "no Maven"},
 		{"no answer for Maven", map[string]string{"java": newJava, "mvn": "echo '[ERROR] unknown host'; exit 1"}, "could not fetch its jars: [ERROR] unknown host"},
 	}
@@ -45,7 +46,7 @@ func TestNotRun(t *testing.T) {
 			}
 			t.Setenv("PATH", bin)
 			t.Setenv("JAVA_HOME", "")
-			_, err := Java(t.Context(), "OtherServer")
+			_, err := Java(t.Context(), "OtherServer", Versions{Oldest: 17, Newest: 23})
 			if err == nil {
 				_, err = Resolve(t.Context(), "its jars", t.TempDir(), []byte("<project/>"))
 			}

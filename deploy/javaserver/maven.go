@@ -25,12 +25,14 @@ func IsNotRun(err error) bool {
 	return errors.As(err, &e)
 }
 
-// MinJava is the oldest Java that runs the servers: Kafka 4's wants it, and so
-// this repository asks for one Java only.
-const MinJava = 17
+// Versions are those of Java that a server runs on.
+type Versions struct {
+	Oldest int
+	Newest int // 0: any
+}
 
 // Java finds a Java for the server.
-func Java(ctx context.Context, server string) (string, error) {
+func Java(ctx context.Context, server string, wanted Versions) (string, error) {
 	path := ""
 	if home := os.Getenv("JAVA_HOME"); home != "" {
 		path = filepath.Join(home, "bin", "java")
@@ -44,8 +46,11 @@ func Java(ctx context.Context, server string) (string, error) {
 	if err != nil {
 		return "", &NotRunError{fmt.Sprintf("%s -version: %v: %s", path, err, firstLine(out))}
 	}
-	if v := javaVersion(string(out)); v < MinJava {
-		return "", &NotRunError{fmt.Sprintf("%s is Java %d, %s wants %d (JAVA_HOME names another one)", path, v, server, MinJava)}
+	switch v := javaVersion(string(out)); {
+	case v < wanted.Oldest:
+		return "", &NotRunError{fmt.Sprintf("%s is Java %d, %s wants %d (JAVA_HOME names another one)", path, v, server, wanted.Oldest)}
+	case wanted.Newest > 0 && v > wanted.Newest:
+		return "", &NotRunError{fmt.Sprintf("%s is Java %d, %s wants %d to %d (JAVA_HOME names another one)", path, v, server, wanted.Oldest, wanted.Newest)}
 	}
 	return path, nil
 }

@@ -71,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := os.MkdirAll(c.dir(), 0o700); err != nil {
 		return nil, err
 	}
-	if c.javaPath, err = javaserver.Java(ctx, "Kafka"); err != nil {
+	if c.javaPath, err = javaserver.Java(ctx, "Kafka", javaserver.Versions{Oldest: 17}); err != nil {
 		return nil, err
 	}
 	if c.classpath, err = javaserver.Resolve(ctx, "Kafka's jars", cfg.Dir, pom); err != nil {

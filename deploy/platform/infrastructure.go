@@ -13,8 +13,6 @@ import (
 
 	"github.com/quokka-stream/quokka/broker"
 	"github.com/quokka-stream/quokka/deploy/brokertrace"
-	"github.com/quokka-stream/quokka/deploy/installation"
-	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/mailsink"
 	"github.com/quokka-stream/quokka/deploy/tracestore"
 	"github.com/quokka-stream/quokka/internal/pgserver"
@@ -151,16 +149,6 @@ func (p *Platform) startTraces() {
 		return nil
 	}, server.Close)
 	p.at.TracesURL = "http://" + listener.Addr().String()
-}
-
-// reset deletes everything of Quokka's.
-func (p *Platform) reset(ctx context.Context, places installation.Config) error {
-	admin, err := p.admin()
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	return installation.Reset(ctx, places, admin, ledger.FileName, mailDir, indexDir)
 }
 
 // set changes the addresses known so far.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quokka-stream/quokka/deploy/installation"
+	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/tracestore"
 	"github.com/quokka-stream/quokka/schemas/apply"
 	"github.com/quokka-stream/quokka/services/kit/postgres"
@@ -166,12 +167,17 @@ func (p *Platform) startInfrastructure(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	admin, err := p.admin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
 	places := installation.Config{
-		DataDir: p.cfg.DataDir, PostgresURL: p.at.PostgresURL, RegistryURL: p.at.RegistryURL,
-		Kafka: p.at.KafkaText(), Cluster: p.cluster,
+		DataDir: p.cfg.DataDir, PostgresURL: p.at.PostgresURL, RegistryURL: p.at.RegistryURL, SearchURL: p.cfg.SearchURL,
+		Kafka: p.at.KafkaText(), Cluster: p.cluster, Admin: admin,
 	}
 	if p.cfg.Reset {
-		if err := p.reset(ctx, places); err != nil {
+		if err := installation.Reset(ctx, places, ledger.FileName, mailDir, indexDir); err != nil {
 			return err
 		}
 	}

@@ -92,6 +92,7 @@ func (p *Platform) environ() map[string]string {
 		"QUOKKA_REGISTRY_URL":         p.at.RegistryURL,
 		"QUOKKA_POSTGRES_URL":         p.at.PostgresURL,
 		"QUOKKA_SMTP_ADDR":            p.at.SMTP,
+		"QUOKKA_SEARCH_URL":           p.cfg.SearchURL,
 		"QUOKKA_INDEX_DIR":            filepath.Join(p.cfg.DataDir, indexDir),
 		"OTEL_EXPORTER_OTLP_ENDPOINT": p.cfg.OTLP,
 	})

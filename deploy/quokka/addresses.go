@@ -19,6 +19,7 @@ type servers struct {
 	Kafka    []string `env:"QUOKKA_KAFKA_BROKERS" placeholder:"ADDR" help:"Use this Kafka." group:"Use what is there"`
 	Registry string   `env:"QUOKKA_REGISTRY_URL" placeholder:"URL" help:"Use this Confluent-compatible schema registry." group:"Use what is there"`
 	Postgres string   `env:"QUOKKA_POSTGRES_URL" placeholder:"URL" help:"Use this PostgreSQL (wal_level=logical); $QUOKKA_POSTGRES_URL_FILE names a file with the URL." group:"Use what is there"`
+	Search   string   `env:"QUOKKA_SEARCH_URL" placeholder:"URL" help:"Use this OpenSearch; $QUOKKA_SEARCH_URL_FILE names a file with the URL." group:"Use what is there"`
 	OTLP     string   `name:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Send traces to this OTLP/HTTP collector." group:"Use what is there"`
 	Traces   string   `env:"QUOKKA_TRACES_URL" placeholder:"URL" help:"Where those traces can be asked for, by Jaeger's query API." group:"Use what is there"`
 }
@@ -70,17 +71,31 @@ type platformFlags struct {
 
 // config is the platform's configuration by flags and environment.
 func (f platformFlags) config(out *output) (platform.Config, error) {
-	if file := os.Getenv("QUOKKA_POSTGRES_URL_FILE"); f.Postgres == "" && file != "" {
-		url, err := os.ReadFile(file) //nolint:gosec // the user names it
-		if err != nil {
-			return platform.Config{}, fmt.Errorf("QUOKKA_POSTGRES_URL_FILE: %w", err)
+	for _, secret := range []struct {
+		url  *string
+		file string
+	}{{&f.Postgres, "QUOKKA_POSTGRES_URL_FILE"}, {&f.Search, "QUOKKA_SEARCH_URL_FILE"}} {
+		if err := fromFile(secret.url, secret.file, os.Getenv(secret.file)); err != nil {
+			return platform.Config{}, err
 		}
-		f.Postgres = strings.TrimSpace(string(url))
 	}
 	return platform.Config{
-		Addrs: f.parts(), Kafka: f.Kafka, RegistryURL: f.Registry, PostgresURL: f.Postgres, OTLP: f.OTLP, TracesURL: f.Traces,
+		Addrs: f.parts(), Kafka: f.Kafka, RegistryURL: f.Registry, PostgresURL: f.Postgres, SearchURL: f.Search, OTLP: f.OTLP, TracesURL: f.Traces,
 		Flush: f.Flush, BrokerTrace: f.BrokerTrace, Reset: f.Reset, Environ: environ(), Notice: slog.New(notices(out.err)),
 	}, nil
+}
+
+// fromFile reads an address that is not given from the file that a variable names.
+func fromFile(url *string, variable, file string) error {
+	if *url != "" || file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file) //nolint:gosec // the user names it
+	if err != nil {
+		return fmt.Errorf("%s: %w", variable, err)
+	}
+	*url = strings.TrimSpace(string(text))
+	return nil
 }
 
 // environ is the environment by name.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/quokka-stream/quokka/internal/unprivileged"
 )
 
 // owner returns who owns path.
@@ -79,7 +81,7 @@ func TestOwner(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	a, err := asAccount(nobody)
+	a, err := unprivileged.Of(nobody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,10 +99,10 @@ func TestOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	give(int(a.uid))
-	unprivileged := &syscall.Credential{Uid: a.uid, Gid: a.gid}
+	give(int(a.UID))
+	asNobody := &syscall.Credential{Uid: a.UID, Gid: a.GID}
 
-	h := startHelper(t, unprivileged, "PGSERVER_HELPER_DIR="+dir, "PGSERVER_HELPER_TEMPORARY=")
+	h := startHelper(t, asNobody, "PGSERVER_HELPER_DIR="+dir, "PGSERVER_HELPER_TEMPORARY=")
 	if h.err != "" {
 		t.Fatalf("an ordinary user: %s", h.err)
 	}
@@ -124,11 +126,11 @@ func TestOwner(t *testing.T) {
 
 	// The data directory is the user's, the cluster in it root's.
 	for _, path := range []string{dir, filepath.Join(dir, lockName), filepath.Join(dir, passwordName), filepath.Join(dir, logName)} {
-		if err := os.Chown(path, int(a.uid), -1); err != nil {
+		if err := os.Chown(path, int(a.UID), -1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h = startHelper(t, unprivileged, "PGSERVER_HELPER_DIR="+dir)
+	h = startHelper(t, asNobody, "PGSERVER_HELPER_DIR="+dir)
 	if !strings.Contains(h.err, "belong to root, not to you") || !strings.Contains(h.err, "sudo chown -R "+nobody.Uid) {
 		t.Errorf("an ordinary user on root's cluster: %q", h.err)
 	}

@@ -83,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("private PostgreSQL: %w", errors.Join(err, s.Stop()))
 	}
 	cfg.Logger.Info("PostgreSQL is ready", "version", s.bin.Version, "binary", s.bin.Postgres(),
-		"addr", s.Addr(), "files", s.place.home, "account", s.place.account.name)
+		"addr", s.Addr(), "files", s.place.home, "account", s.place.account.Name)
 	return s, nil
 }
 
@@ -125,7 +125,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 	}
 	if s.place.moved {
 		s.cfg.Logger.Warn("PostgreSQL's files are outside the data directory, which its account cannot reach",
-			"files", s.place.home, "account", s.place.account.name, "data_dir", s.cfg.DataDir)
+			"files", s.place.home, "account", s.place.account.Name, "data_dir", s.cfg.DataDir)
 	}
 	if err := awaitPredecessor(ctx, s.place.cluster()); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (s *Server) attempt(ctx context.Context, port int) (err error) {
 		return err
 	}
 	// The server outlives ctx, so its command gets another.
-	cmd := s.place.account.command(context.WithoutCancel(ctx), s.place.home, s.bin.Postgres(), s.settings(port)...)
+	cmd := s.place.account.Command(context.WithoutCancel(ctx), s.place.home, s.bin.Postgres(), s.settings(port)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if s.cfg.detached {
 		s.proc, err = startDetached(cmd)
@@ -328,4 +328,4 @@ func (s *Server) Binaries() Binaries { return s.bin }
 func (s *Server) Files() string { return s.place.home }
 
 // Account is the account the server runs as; empty if that is the current user.
-func (s *Server) Account() string { return s.place.account.name }
+func (s *Server) Account() string { return s.place.account.Name }

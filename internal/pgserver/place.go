@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/quokka-stream/quokka/internal/unprivileged"
 )
 
 // What the data directory holds. The server's own files are in a folder of the
@@ -30,7 +32,7 @@ var elsewhere = "/var/lib/quokka"
 // place is where a server's files are and whom they belong to.
 type place struct {
 	home    string // folder of the account
-	account account
+	account unprivileged.Account
 	major   int  // of the cluster that is there; 0 = none yet
 	moved   bool // home is not inside the data directory
 }
@@ -73,8 +75,8 @@ func choose(ctx context.Context, dataDir string, bin Binaries) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	if acct.drop {
-		if err := acct.canRun(ctx, "/", bin.Postgres()); err != nil {
+	if acct.Drop {
+		if err := acct.CanRun(ctx, "/", bin.Postgres(), "-V"); err != nil {
 			return place{}, fmt.Errorf("%w\nMake its folders accessible (chmod o+x), or name another server by %s", err, EnvBin)
 		}
 	}
@@ -85,7 +87,7 @@ func choose(ctx context.Context, dataDir string, bin Binaries) (place, error) {
 	if err := p.makeHome(); err != nil {
 		return p, err
 	}
-	if !acct.drop || acct.canRun(ctx, p.home, bin.Postgres()) == nil {
+	if !acct.Drop || acct.CanRun(ctx, p.home, bin.Postgres(), "-V") == nil {
 		return p, nil
 	}
 	if err := os.Remove(p.home); err != nil {
@@ -99,8 +101,8 @@ func choose(ctx context.Context, dataDir string, bin Binaries) (place, error) {
 	if err := p.makeHome(); err != nil {
 		return p, err
 	}
-	if err := acct.canRun(ctx, p.home, bin.Postgres()); err != nil {
-		return p, fmt.Errorf("%w\nIt cannot reach %s either: use a data directory that account %s can enter", err, dataDir, acct.name)
+	if err := acct.CanRun(ctx, p.home, bin.Postgres(), "-V"); err != nil {
+		return p, fmt.Errorf("%w\nIt cannot reach %s either: use a data directory that account %s can enter", err, dataDir, acct.Name)
 	}
 	return p, nil
 }
@@ -110,7 +112,7 @@ func (p place) makeHome() error {
 	if err := os.Mkdir(p.home, 0o700); err != nil {
 		return err
 	}
-	return p.account.own(p.home)
+	return p.account.Own(p.home)
 }
 
 // password returns the superuser's password, made the first time.
@@ -136,7 +138,7 @@ func (p place) initialize(ctx context.Context, bin Binaries, password string, no
 		return err
 	}
 	defer os.Remove(pwfile)
-	if err := p.account.own(pwfile); err != nil {
+	if err := p.account.Own(pwfile); err != nil {
 		return err
 	}
 	fresh := p.cluster() + ".new"
@@ -145,7 +147,7 @@ func (p place) initialize(ctx context.Context, bin Binaries, password string, no
 	if noSync {
 		args = append(args, "--no-sync")
 	}
-	cmd := p.account.command(ctx, p.home, filepath.Join(bin.Dir, "initdb"), args...)
+	cmd := p.account.Command(ctx, p.home, filepath.Join(bin.Dir, "initdb"), args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, strings.TrimSpace(string(out)))
 	}
