@@ -17,6 +17,7 @@ import (
 	"github.com/quokka-stream/quokka/deploy/javaserver"
 	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/opensearch"
+	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/schemas"
 )
 
@@ -103,13 +104,14 @@ func TestOpenSearchAdopted(t *testing.T) {
 	stop(t, p, dir)
 }
 
-// TestOpenSearchKilled: kill -9 of OpenSearch in the middle of the demo. The
+// TestOpenSearchKilled: kill -9 of OpenSearch while orders are placed. The
 // platform waits for it, and nothing is missing in the end.
 func TestOpenSearchKilled(t *testing.T) {
 	s := startOpenSearch(t)
 	dir := dataDir(t)
-	p := start(t, nil, "demo", "--data-dir", dir, "--search", s.URL(), "--orders", "400")
-	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 20 })
+	running, at := up(t, dir, "--search", s.URL())
+	load := place(t, at, dir, "--orders", "400", "--rate", "20")
+	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 5 })
 	if err := s.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +121,8 @@ func TestOpenSearchKilled(t *testing.T) {
 	if err := s.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(3 * time.Minute); code != 0 || !strings.Contains(p.output.String(), verdictLine) {
-		t.Fatalf("exit code %d:\n%s", code, p.output)
-	}
-	if n := documents(t, s, "orders"); n != 400 {
-		t.Errorf("OpenSearch holds %d orders", n)
-	}
+	settled(t, s, load, dir, 400)
+	stop(t, running, dir)
 }
 
 // TestSearchSyncKilledOnOpenSearch: a second search-sync shares the work, and is
@@ -132,26 +130,39 @@ func TestOpenSearchKilled(t *testing.T) {
 func TestSearchSyncKilledOnOpenSearch(t *testing.T) {
 	s := startOpenSearch(t)
 	dir := dataDir(t)
-	platform, at := up(t, dir, "--search", s.URL())
+	running, at := up(t, dir, "--search", s.URL())
 	second := start(t, []string{
 		"QUOKKA_KAFKA_BROKERS=" + at.KafkaText(), "QUOKKA_REGISTRY_URL=" + at.RegistryURL,
 		"QUOKKA_SEARCH_URL=" + s.URL(), "QUOKKA_SEARCH_SYNC_ADDR=127.0.0.1:0", "QUOKKA_SHIP_LOGS=false",
 	}, "search-sync")
 	eventually(t, "the second one has its share", time.Minute, func() bool { return members(t, at.Kafka) == 2 })
-	load := start(t, []string{"QUOKKA_ORDER_URL=" + at.OrderURL, "QUOKKA_INVENTORY_URL=" + at.InventoryURL}, "load", "--orders", "300", "--data-dir", dir)
-	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 60 })
+	load := place(t, at, dir, "--orders", "300", "--rate", "20")
+	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 20 })
 	second.signal(syscall.SIGKILL)
 	<-second.ended
+	settled(t, s, load, dir, 300)
+	stop(t, running, dir)
+}
+
+// place starts placing orders on a platform.
+func place(t *testing.T, at platform.Running, dir string, args ...string) *process {
+	t.Helper()
+	return start(t, []string{"QUOKKA_ORDER_URL=" + at.OrderURL, "QUOKKA_INVENTORY_URL=" + at.InventoryURL}, append([]string{"load", "--data-dir", dir}, args...)...)
+}
+
+// settled waits until all orders are placed, and checks that every promise was
+// kept and OpenSearch holds them all.
+func settled(t *testing.T, s *opensearch.Server, load *process, dir string, orders int) {
+	t.Helper()
 	if code := load.wait(2 * time.Minute); code != 0 {
 		t.Fatalf("load: exit code %d:\n%s", code, load.output)
 	}
-	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "2m"); !strings.Contains(out, verdictLine) {
+	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "90s"); !strings.Contains(out, verdictLine) {
 		t.Errorf("verify printed:\n%s", out)
 	}
-	if n := documents(t, s, "orders"); n != 300 {
-		t.Errorf("OpenSearch holds %d orders", n)
+	if n := documents(t, s, "orders"); n != orders {
+		t.Errorf("OpenSearch holds %d orders, want %d", n, orders)
 	}
-	stop(t, platform, dir)
 }
 
 // members counts the members of search-sync's group, 0 while it rebalances.

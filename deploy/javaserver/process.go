@@ -78,7 +78,7 @@ func (p Process) Signal(ctx context.Context, s syscall.Signal) error {
 	if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	for p.PID() != 0 {
+	for !gone(pid) {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s (process %d) has not ended: %w", p.Name, pid, ctx.Err())
@@ -86,6 +86,13 @@ func (p Process) Signal(ctx context.Context, s syscall.Signal) error {
 		}
 	}
 	return os.Remove(p.pidFile())
+}
+
+// gone reports whether a process has ended. One whose command line has gone may
+// still hold its ports: the system frees memory first.
+func gone(pid int) bool {
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // a number; answers at once
+	return err != nil || strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }
 
 // Stop ends the process, with its consent if it gives it within 30 seconds.

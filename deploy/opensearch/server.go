@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -161,13 +162,18 @@ func (s *Server) command() *exec.Cmd {
 	return s.home.account.Command(context.Background(), s.home.path, s.javaPath, args...)
 }
 
+// freePort finds a port below those that systems give to outgoing connections:
+// one of these could have it when the server was killed and comes back.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // answers at once
-	if err != nil {
-		return 0, err
+	const lowest, above, tries = 20_000, 32_000, 100
+	var err error
+	for range tries {
+		port := lowest + rand.IntN(above-lowest) //nolint:gosec // any will do
+		if err = javaserver.Free(address(port), "OPENSEARCH_PORT"); err == nil {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, err
 }
 
 func (s *Server) portFile() string { return filepath.Join(s.cfg.Dir, "port") }

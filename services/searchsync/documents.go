@@ -2,6 +2,8 @@ package searchsync
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"strconv"
 
 	"github.com/quokka-stream/quokka/schemas/debezium"
@@ -50,9 +52,29 @@ func (t table) document(version Version, change *debezium.Envelope) (Document, e
 	}
 	doc := Document{Kind: t.kind, ID: id, Version: version, Deleted: deleted}
 	if !deleted {
-		doc.Fields = row
+		doc.Fields = withoutNaN(row)
 	}
 	return doc, nil
+}
+
+// withoutNaN is a row as JSON can hold it: PostgreSQL's numbers that are none
+// become their names.
+func withoutNaN(row map[string]any) map[string]any {
+	out, cloned := row, false
+	for name, value := range row {
+		number, ok := value.(float64)
+		if small, isSmall := value.(float32); isSmall {
+			number, ok = float64(small), true
+		}
+		if !ok || !math.IsNaN(number) && !math.IsInf(number, 0) {
+			continue
+		}
+		if !cloned {
+			out, cloned = maps.Clone(row), true
+		}
+		out[name] = strconv.FormatFloat(number, 'g', -1, 64)
+	}
+	return out
 }
 
 // tombstone is the state of a row whose deletion is all that is left of it on

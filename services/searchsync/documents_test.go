@@ -1,6 +1,7 @@
 package searchsync
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -23,6 +24,11 @@ func TestChangeDocument(t *testing.T) {
 		{name: "snapshot row", change: debezium.Envelope{Op: debezium.Read, After: row}, want: Document{Kind: Products, ID: "SKU-1", Version: at, Fields: row}},
 		{name: "update", change: debezium.Envelope{Op: debezium.Update, After: row}, want: Document{Kind: Products, ID: "SKU-1", Version: at, Fields: row}},
 		{name: "delete", change: debezium.Envelope{Op: debezium.Delete, Before: map[string]any{"sku": "SKU-1"}}, want: Document{Kind: Products, ID: "SKU-1", Version: at, Deleted: true}},
+		{
+			name:   "numbers that JSON has not",
+			change: debezium.Envelope{Op: debezium.Create, After: map[string]any{"sku": "S", "weight": math.NaN(), "least": float32(math.Inf(-1)), "most": 2.5}},
+			want:   Document{Kind: Products, ID: "S", Version: at, Fields: map[string]any{"sku": "S", "weight": "NaN", "least": "-Inf", "most": 2.5}},
+		},
 		{name: "truncate", change: debezium.Envelope{Op: debezium.Truncate}, fails: true},
 		{name: "no key", change: debezium.Envelope{Op: debezium.Create, After: map[string]any{"name": "x"}}, fails: true},
 	}
