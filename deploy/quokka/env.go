@@ -3,6 +3,8 @@ package main
 import (
 	"net/url"
 	"strings"
+
+	"github.com/quokka-stream/quokka/deploy/roster"
 )
 
 // envCmd prints a running platform's addresses as a shell sets variables, so
@@ -26,11 +28,14 @@ func (c *envCmd) Run(out *output) error {
 	if err != nil {
 		return err
 	}
-	variables := [][2]string{
-		{"QUOKKA_KAFKA_BROKERS", at.KafkaText()}, {"QUOKKA_REGISTRY_URL", at.RegistryURL}, {"QUOKKA_POSTGRES_URL", at.PostgresURL},
-		{"QUOKKA_ORDER_URL", at.OrderURL}, {"QUOKKA_INVENTORY_URL", at.InventoryURL}, {"QUOKKA_SEARCH_SYNC_URL", at.SearchSyncURL},
-		{"QUOKKA_SMTP_ADDR", at.SMTP}, {"QUOKKA_MAIL_URL", at.MailURL}, {"QUOKKA_TRACES_URL", at.TracesURL},
+	var variables [][2]string
+	for _, s := range roster.Services() {
+		variables = append(variables, [2]string{s.Variable("URL"), at.Services[s.Name]})
 	}
+	variables = append(variables, [][2]string{
+		{"QUOKKA_KAFKA_BROKERS", at.KafkaText()}, {"QUOKKA_REGISTRY_URL", at.RegistryURL}, {"QUOKKA_POSTGRES_URL", at.PostgresURL},
+		{"QUOKKA_SMTP_ADDR", at.SMTP}, {"QUOKKA_MAIL_URL", at.MailURL}, {"QUOKKA_TRACES_URL", at.TracesURL},
+	}...)
 	// libpq's, for psql and pg_dump.
 	if u, err := url.Parse(at.PostgresURL); err == nil && u.User != nil {
 		password, _ := u.User.Password()

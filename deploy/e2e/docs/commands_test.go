@@ -2,6 +2,7 @@ package docs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -71,7 +72,7 @@ var dockerAnswers = sync.OnceValue(func() bool {
 func TestNotRun(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
-			if reason := b.notRun(); b.lang == "sh" && reason != "" {
+			if reason := cmp.Or(p.notRun(), b.notRun()); b.lang == "sh" && reason != "" {
 				first, _, _ := strings.Cut(b.text, "\n")
 				fmt.Printf("%s: not run: %s (%s)\n", b, reason, first)
 			}
@@ -89,7 +90,7 @@ func TestCommands(t *testing.T) {
 	var shared *running
 	for _, p := range pages(t) {
 		run := slices.DeleteFunc(slices.Clone(p.blocks), func(b block) bool { return b.lang != "sh" || b.notRun() != "" })
-		if len(run) == 0 || !strings.Contains(p.name, os.Getenv("QUOKKA_DOCS_PAGE")) {
+		if len(run) == 0 || p.notRun() != "" || !strings.Contains(p.name, os.Getenv("QUOKKA_DOCS_PAGE")) {
 			continue
 		}
 		if shared == nil && !p.has("own platform") && !p.has("own checkout") {

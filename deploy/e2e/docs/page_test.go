@@ -28,6 +28,7 @@
 //	<!-- docs: own platform -->    a platform nobody else has written to
 //	<!-- docs: own checkout -->    a copy of the tree, which the page may change, and
 //	                               no platform: the page starts it (until=Ctrl-C)
+//	<!-- docs: unless PATH -->     not run where the tree has PATH
 //
 // What is not run is listed with its reason by TestNotRun.
 //
@@ -85,6 +86,18 @@ func (b block) String() string { return fmt.Sprintf("%s:%d", b.page, b.line) }
 func (b block) has(attr string) bool { _, ok := b.attrs[attr]; return ok }
 
 func (p page) has(mark string) bool { return slices.Contains(p.marks, mark) }
+
+// notRun says why a page is not run here, "" if it is.
+func (p page) notRun() string {
+	for _, m := range p.marks {
+		if path, ok := strings.CutPrefix(m, "unless "); ok {
+			if _, err := os.Stat(filepath.Join(root, path)); err == nil {
+				return "the tree has " + path
+			}
+		}
+	}
+	return ""
+}
 
 // pages reads README.md and all of docs/.
 func pages(t *testing.T) []page {
