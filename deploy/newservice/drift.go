@@ -18,8 +18,8 @@ type Drift struct {
 }
 
 func (d Drift) String() string {
-	return fmt.Sprintf("services/%s: %s differ(s) from %s, which would be here:\n\t%s",
-		d.Service, d.Part, d.Template, strings.ReplaceAll(strings.TrimSpace(d.Want), "\n", "\n\t"))
+	return fmt.Sprintf("services/%s has not, or not in this way, what %s calls %q:\n\t%s",
+		d.Service, d.Template, d.Part, strings.ReplaceAll(strings.TrimSpace(d.Want), "\n", "\n\t"))
 }
 
 // Check compares every service of the checkout, the hand-written ones too, with
