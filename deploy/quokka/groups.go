@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quokka-stream/quokka/deploy/letters"
 	"github.com/quokka-stream/quokka/deploy/operate"
 	"github.com/quokka-stream/quokka/deploy/term"
 )
@@ -28,7 +29,32 @@ func (groupsListCmd) Help() string {
   quokka groups
   quokka groups --json | jq '.[] | {group, state, members: (.members | length)}'
 
-LAG is how many records a group has before it, BEHIND the age of the first of them.`
+LAG is how many records a group has before it, BEHIND the age of the first of them. A group's
+dead-letter topics, which it reads for replays, count only while one waits.`
+}
+
+// withoutIdleLetters leaves out the dead-letter topics on which no replay waits,
+// and returns their names: every group reads its own, and there is little to see.
+func withoutIdleLetters(g operate.Group) (operate.Group, []string) {
+	lags := map[string]int64{}
+	for _, p := range g.Partitions {
+		lags[p.Topic] += p.Lag
+	}
+	var names []string
+	for _, topic := range g.Topics() {
+		if letters.Is(topic) && lags[topic] == 0 {
+			names = append(names, topic)
+		}
+	}
+	idle := func(topic string) bool { return slices.Contains(names, topic) }
+	g.Partitions = slices.DeleteFunc(slices.Clone(g.Partitions), func(p operate.GroupProgress) bool { return idle(p.Topic) })
+	g.Members = slices.Clone(g.Members)
+	for i := range g.Members {
+		reads := maps.Clone(g.Members[i].Assigned)
+		maps.DeleteFunc(reads, func(topic string, _ []int32) bool { return idle(topic) })
+		g.Members[i].Assigned = reads
+	}
+	return g, names
 }
 
 func (c *groupsListCmd) Run(ctx context.Context, out *output) error {
@@ -50,6 +76,7 @@ func (c *groupsListCmd) Run(ctx context.Context, out *output) error {
 	}
 	rows := make([][]string, 0, len(groups))
 	for _, g := range groups {
+		g, _ := withoutIdleLetters(g)
 		lag, behind := g.Lag()
 		rows = append(rows, []string{
 			g.Name, g.State, fmt.Sprint(len(g.Members)), fmt.Sprint(len(g.Topics())), fmt.Sprint(len(g.Partitions)), term.Count(lag), late(lag, behind),
@@ -100,6 +127,7 @@ func (c *groupsShowCmd) Run(ctx context.Context, out *output) error {
 }
 
 func printGroup(p *term.Printer, g operate.Group) {
+	g, idle := withoutIdleLetters(g)
 	lag, behind := g.Lag()
 	p.Printf("  %s  %s, %s, lag %s", p.Paint(term.Bold, g.Name), g.State, count(int64(len(g.Members)), "member"), term.Count(lag))
 	if lag > 0 {
@@ -141,6 +169,10 @@ func printGroup(p *term.Printer, g operate.Group) {
 		{Title: "TOPIC"}, {Title: "PARTITION", Right: true}, {Title: "COMMITTED", Right: true}, {Title: "END", Right: true},
 		{Title: "LAG", Right: true}, {Title: "BEHIND", Right: true}, {Title: "MEMBER"},
 	}, rows)
+	for i, topic := range idle {
+		label := map[bool]string{true: "also read, for replays: "}[i == 0]
+		p.Printf("  %s\n", p.Paint(term.Dim, fmt.Sprintf("%-24s%s", label, topic)))
+	}
 }
 
 // memberNames tell a group's members apart by the first letters of their ids; of

@@ -26,7 +26,8 @@ func (lagCmd) Help() string {
   quokka lag inventory --watch
   quokka lag --json | jq 'map(.lag) | add'
 
-LAG is how many records a group has before it on a topic, BEHIND the age of the first of them.`
+LAG is how many records a group has before it on a topic, BEHIND the age of the first of them. A
+dead-letter topic, which its group reads for replays, is listed only while one waits.`
 }
 
 func (c *lagCmd) Run(ctx context.Context, out *output) error {
@@ -52,6 +53,11 @@ func (c *lagCmd) show(ctx context.Context, client *operate.Client, out *output) 
 	groups, err := client.Groups(ctx, c.Group...)
 	if err != nil {
 		return err
+	}
+	if !c.JSON {
+		for i := range groups {
+			groups[i], _ = withoutIdleLetters(groups[i])
+		}
 	}
 	lags := topicLags(groups)
 	switch {

@@ -83,24 +83,28 @@ func TestPrintGroup(t *testing.T) {
 		Name: "inventory", State: "Stable",
 		Members: []operate.Member{
 			{ID: "quokka-inventory-aaaabbbb-1", ClientID: "quokka-inventory", Host: "10.0.0.1", Assigned: map[string][]int32{"orders.v1": {0, 1}, "a": {3}}},
-			{ID: "quokka-inventory-ccccdddd-2", ClientID: "quokka-inventory", Host: "10.0.0.2", Assigned: map[string][]int32{}},
+			{ID: "quokka-inventory-ccccdddd-2", ClientID: "quokka-inventory", Host: "10.0.0.2", Assigned: map[string][]int32{"orders.v1.inventory.dlq": {0}, "a.inventory.dlq": {0}}},
 		},
 		Partitions: []operate.GroupProgress{
 			{Topic: "orders.v1", Partition: 0, MemberID: "quokka-inventory-aaaabbbb-1", Committed: 10, End: 1250, Lag: 1240, Behind: 61},
 			{Topic: "orders.v1", Partition: 1, MemberID: "quokka-inventory-aaaabbbb-1", Committed: -1},
+			{Topic: "orders.v1.inventory.dlq", MemberID: "quokka-inventory-ccccdddd-2", Committed: 4, End: 5, Lag: 1, Behind: 2},
+			{Topic: "a.inventory.dlq", MemberID: "quokka-inventory-ccccdddd-2", Committed: 4, End: 4},
 		},
 	}
 	const want = `
-  inventory  Stable, 2 members, lag 1,240 (61 s)
+  inventory  Stable, 2 members, lag 1,241 (61 s)
 
   MEMBER                     HOST      READS
   quokka-inventory aaaabbbb  10.0.0.1  a 3
                                        orders.v1 0-1
-  quokka-inventory ccccdddd  10.0.0.2  nothing
+  quokka-inventory ccccdddd  10.0.0.2  orders.v1.inventory.dlq 0
 
-  TOPIC      PARTITION  COMMITTED   END    LAG  BEHIND  MEMBER
-  orders.v1          0         10  1250  1,240    61 s  aaaabbbb
-  orders.v1          1          -     0      0       -  aaaabbbb
+  TOPIC                    PARTITION  COMMITTED   END    LAG  BEHIND  MEMBER
+  orders.v1                        0         10  1250  1,240    61 s  aaaabbbb
+  orders.v1                        1          -     0      0       -  aaaabbbb
+  orders.v1.inventory.dlq          0          4     5      1   2.0 s  ccccdddd
+  also read, for replays: a.inventory.dlq
 `
 	if d := cmp.Diff(want, printed(func(p *term.Printer) { printGroup(p, group) })); d != "" {
 		t.Error(d)
