@@ -99,6 +99,9 @@ opensearch-down: ## end it; its data stays in .quokka/opensearch
 opensearch-test: ## search-sync's contract tests and the demo on OpenSearch, also killed meanwhile
 	@GO=$(GO) deploy/opensearch-test.sh
 
+conformance: ## the suites and clients of strangers against the broker (SUITE=kgo: one of them)
+	@$(GO) run ./deploy/conformance -suite "$(SUITE)"
+
 compose-check: ## docker compose's files and the Dockerfile, held against the code (needs no engine)
 	@$(GO) test -count=1 ./deploy/compose ./deploy/monitoring
 	@$(GO) test -count=1 -run 'Compose|TopicsInFiles|Runbooks' ./deploy/quokka

@@ -145,6 +145,12 @@ func (c *Cluster) java(ctx context.Context, class string, args ...string) *exec.
 	return exec.CommandContext(ctx, c.javaPath, append(all, args...)...) //nolint:gosec // the user's own Java
 }
 
+// Tool prepares a run of one of Kafka's own commands, by its class; the jars are
+// there, whether a cluster runs or not.
+func (c *Cluster) Tool(ctx context.Context, class string, args ...string) *exec.Cmd {
+	return c.java(ctx, class, args...)
+}
+
 // Up starts the nodes that do not run and returns when all of them serve.
 func (c *Cluster) Up(ctx context.Context) error {
 	other := &Cluster{cfg: c.cfg}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/quokka-stream/quokka/deploy/kafka"
+)
+
+// tool is one run of Kafka's own commands, and what it prints when it worked.
+type tool struct {
+	class string
+	args  string // separated by blanks; BROKER and DATA are filled in
+	want  string // a regular expression
+}
+
+const tools = "org.apache.kafka.tools."
+
+// javaTools is a life: topics, records, groups, transactions, settings, the files.
+var javaTools = []tool{
+	{tools + "TopicCommand", "--bootstrap-server BROKER --create --topic in --partitions 2", "Created topic in"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --create --topic out --partitions 2", "Created topic out"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --create --topic perf --partitions 3", "Created topic perf"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --describe --topic perf", "PartitionCount: 3"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --alter --topic perf --partitions 4", ""},
+	{tools + "ProducerPerformance", "--topic perf --num-records 50000 --record-size 200 --throughput -1 --producer-props bootstrap.servers=BROKER compression.type=zstd", "50000 records sent"},
+	{tools + "ProducerPerformance", "--topic perf --num-records 20000 --record-size 200 --throughput -1 --transactional-id perf --transaction-duration-ms 100 --producer-props bootstrap.servers=BROKER compression.type=lz4", "20000 records sent"},
+	{tools + "ConsumerPerformance", "--bootstrap-server BROKER --topic perf --messages 70000", ", 7[0-9]{4}, "},
+	{tools + "EndToEndLatency", "--bootstrap-server BROKER --topic perf --num-records 200 --producer-acks all --record-size 100", "Avg latency"},
+	{tools + "VerifiableProducer", "--bootstrap-server BROKER --topic in --max-messages 2000 --throughput -1 --acks -1", `"sent":2000,"acked":2000`},
+	{tools + "VerifiableConsumer", "--bootstrap-server BROKER --topic in --group-id classic --max-messages 2000", `"offset":[0-9]+}\],"success":true`},
+	{tools + "VerifiableConsumer", "--bootstrap-server BROKER --topic in --group-id newer --group-protocol consumer --max-messages 2000", `"offset":[0-9]+}\],"success":true`},
+	{tools + "TransactionalMessageCopier", "--broker-list BROKER --input-topic in --input-partition 0 --output-topic out --transactional-id copy --consumer-group copy --transaction-size 100 --enable-random-aborts --use-group-metadata", `"stage":"ShutdownComplete".*"remaining":0`},
+	{tools + "TransactionsCommand", "--bootstrap-server BROKER list", "copy .*CompleteCommit"},
+	{tools + "TransactionsCommand", "--bootstrap-server BROKER describe --transactional-id copy", "CompleteCommit"},
+	{tools + "TransactionsCommand", "--bootstrap-server BROKER describe-producers --topic out --partition 0", "ProducerId"},
+	{tools + "GetOffsetShell", "--bootstrap-server BROKER --topic in", "in:0:[0-9]+\nin:1:[0-9]+"},
+	{tools + "GetOffsetShell", "--bootstrap-server BROKER --topic in --time -3", "in:[01]:[0-9]+"},
+	{tools + "consumer.group.ConsumerGroupCommand", "--bootstrap-server BROKER --describe --group copy", "copy +in +0 +[0-9]+ +[0-9]+ +0 "},
+	{tools + "consumer.group.ConsumerGroupCommand", "--bootstrap-server BROKER --describe --group newer --state", "newer .*Empty"},
+	{tools + "consumer.group.ConsumerGroupCommand", "--bootstrap-server BROKER --group classic --reset-offsets --to-earliest --topic in --execute", "classic +in +[01] +0"},
+	{tools + "consumer.group.ConsumerGroupCommand", "--bootstrap-server BROKER --group classic --delete-offsets --topic in", "Successful"},
+	{tools + "consumer.group.ConsumerGroupCommand", "--bootstrap-server BROKER --group classic --delete", "was successful"},
+	{tools + "GroupsCommand", "--bootstrap-server BROKER --list", "newer +Consumer"},
+	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type topics --entity-name perf --alter --add-config retention.ms=12345", "Completed updating"},
+	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type topics --entity-name perf --describe", "retention.ms=12345"},
+	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type brokers --entity-name 1 --describe --all", "num.partitions="},
+	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --alter --add-config SCRAM-SHA-256=[iterations=4096,password=x] --entity-type users --entity-name alice", "Completed updating"},
+	{tools + "LogDirsCommand", "--bootstrap-server BROKER --describe --topic-list perf", `"partition":"perf-3"`},
+	{tools + "FeatureCommand", "--bootstrap-server BROKER describe", "transaction.version.*FinalizedVersionLevel: 2"},
+	{tools + "MetadataQuorumCommand", "--bootstrap-server BROKER describe --status", "LeaderId: +1"},
+	{tools + "BrokerApiVersionsCommand", "--bootstrap-server BROKER", `Produce\(0\): 0 to`},
+	{tools + "ClusterTool", "cluster-id --bootstrap-server BROKER", "Cluster ID"},
+	{tools + "StreamsResetter", "--application-id nobody --bootstrap-server BROKER --input-topics in", "Done"},
+	{tools + "DumpLogSegments", "--files DATA/topics/out-0/00000000000000000000.log --deep-iteration", "endTxnMarker: COMMIT"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --delete --topic perf", ""},
+}
+
+// java runs Kafka's own tools, one after the other, from the jars of the version
+// that package kafka names.
+func java(ctx context.Context, b *bench, r *result) error {
+	cluster, err := kafka.Open(ctx, kafka.Config{Dir: filepath.Join(".quokka", "kafka"), JVM: []string{"-Xmx256m"}})
+	if kafka.IsNotRun(err) {
+		return notRun(strings.TrimPrefix(err.Error(), "not run: "))
+	}
+	if err != nil {
+		return err
+	}
+	addr, data, stop, err := b.start(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fill := strings.NewReplacer("BROKER", addr, "DATA", data)
+	for _, t := range javaTools {
+		if err := runTool(ctx, cluster, t, fill); err != nil {
+			r.failures = append(r.failures, err.Error())
+			continue
+		}
+		r.passed++
+	}
+	r.leave("java")
+	return nil
+}
+
+// runTool runs a command until it ends or has printed what shows that it worked:
+// the verifiable consumer goes on for ever.
+func runTool(ctx context.Context, cluster *kafka.Cluster, t tool, fill *strings.Replacer) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := cluster.Tool(ctx, t.class, strings.Fields(fill.Replace(t.args))...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	if !regexp.MustCompile(t.want).Match(out) {
+		return fmt.Errorf("%s %s: %w: %s", strings.TrimPrefix(t.class, tools), t.args, err, lastLine(string(out)))
+	}
+	if err != nil && ctx.Err() == nil && t.want == "" {
+		return fmt.Errorf("%s %s: %w: %s", strings.TrimPrefix(t.class, tools), t.args, err, lastLine(string(out)))
+	}
+	return nil
+}
