@@ -212,17 +212,17 @@ func kafkaGo(ctx context.Context, b *bench, r *result) error {
 	return r.tests(ctx, binary, dir, r.leave("kafka-go"), []string{"KAFKA_VERSION=3.7.0", "KAFKA_SKIP_NETTEST=1"}, "-test.short")
 }
 
-// librdkafka builds clients/librdkafka.go with the librdkafka that
+// librdkafka builds clients/librdkafka.go.txt with the librdkafka that
 // confluent-kafka-go brings, and runs it.
 func librdkafka(ctx context.Context, b *bench, r *result) error {
 	if _, err := find("gcc", "Debian: apt-get install gcc"); err != nil {
 		return err
 	}
-	source, err := clients.ReadFile("clients/librdkafka.go")
+	source, err := clients.ReadFile("clients/librdkafka.go.txt")
 	if err != nil {
 		return err
 	}
-	dir, err := b.module(ctx, "librdkafka", "github.com/confluentinc/confluent-kafka-go/v2", r.suite.version, strings.TrimPrefix(string(source), "//go:build ignore\n"))
+	dir, err := b.module(ctx, "librdkafka", "github.com/confluentinc/confluent-kafka-go/v2", r.suite.version, string(source))
 	if err != nil {
 		return err
 	}
