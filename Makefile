@@ -113,6 +113,10 @@ compose-test: ## docker compose up, then verify; needs a Docker engine
 new-service-test: ## make test once more, in a copy of the tree with one more service
 	@deploy/newservice-test.sh
 
+.PHONY: trace-test
+trace-test: build ## 100 orders into a real Jaeger, which is built once; each must be one whole trace
+	@GO=$(GO) QUOKKA_E2E_BINARY=$(BIN)/quokka deploy/trace-test.sh
+
 image-size: ## how large the image's program is, packed and unpacked
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(BIN)/quokka-static ./deploy/quokka
 	@printf 'quokka: %s bytes, %s as an image layer (gzip)\n' "$$(wc -c <$(BIN)/quokka-static)" "$$(gzip -c $(BIN)/quokka-static | wc -c)"

@@ -13,6 +13,9 @@ import (
 
 const scopeName = "github.com/quokka-stream/quokka/outbox"
 
+// subjectHeader is the CloudEvents header that names what an event is about.
+const subjectHeader = "ce_subject"
+
 // Attribute names of the OpenTelemetry messaging conventions, version 1.44.
 const (
 	attrSystem        = attribute.Key("messaging.system")
@@ -23,6 +26,7 @@ const (
 	attrMessageID     = attribute.Key("messaging.message.id")
 	attrBodySize      = attribute.Key("messaging.message.body.size")
 	attrMessageKey    = attribute.Key("messaging.kafka.message.key")
+	attrConversation  = attribute.Key("messaging.message.conversation_id")
 	attrTombstone     = attribute.Key("messaging.kafka.message.tombstone")
 	attrOffset        = attribute.Key("messaging.kafka.offset")
 	// AttrRedelivered is set on the send span of an event that may have been sent
@@ -51,6 +55,11 @@ func send(tracer trace.Tracer, e *stored, again bool) (headers []kgo.RecordHeade
 		}
 		if e.Key != nil && utf8.Valid(e.Key) {
 			attrs = append(attrs, attrMessageKey.String(string(e.Key)))
+		}
+		for _, h := range e.Headers {
+			if h.Key == subjectHeader {
+				attrs = append(attrs, attrConversation.String(string(h.Value)))
+			}
 		}
 		if e.Value == nil {
 			attrs = append(attrs, attrTombstone.Bool(true))

@@ -111,7 +111,7 @@ func (p *Platform) telemetry(ctx context.Context, name string) (*telemetry.Telem
 		exporter = p.traces
 	}
 	tel, err := telemetry.New(ctx, telemetry.Config{
-		Service: name, OTLPEndpoint: p.cfg.OTLP, Exporter: exporter, SampleRatio: base.TraceRatio, Output: p.output, Level: base.LogLevel,
+		Service: name, OTLPEndpoint: p.cfg.OTLP, Exporter: exporter, SampleRatio: base.SampleRatio(), Output: p.output, Level: base.LogLevel,
 	})
 	if err != nil {
 		return nil, err

@@ -127,7 +127,7 @@ func (c *serviceCmd) Help() string { return variables(c.service.Config) }
 
 func newTelemetry(ctx context.Context, name string, base service.Config) (*telemetry.Telemetry, error) {
 	return telemetry.New(ctx, telemetry.Config{
-		Service: name, OTLPEndpoint: base.OTLPEndpoint, SampleRatio: base.TraceRatio, Level: base.LogLevel, ProcessMetrics: true,
+		Service: name, OTLPEndpoint: base.OTLPEndpoint, SampleRatio: base.SampleRatio(), Level: base.LogLevel, ProcessMetrics: true,
 	})
 }
 

@@ -44,7 +44,8 @@ func placeOf(s Span) place {
 //     that said it would be; nothing else ended in an error;
 //   - each process span is the child of the span that sent what it processes, and
 //     linked to it;
-//   - the steps did their work: SQL, and a mail for each of notification's;
+//   - the steps did their work: SQL, a mail for each of notification's, the index for each of
+//     search-sync's;
 //   - what the spans say of partitions and offsets is where the broker has the
 //     records, and each record was sent by the span it names.
 //
@@ -168,7 +169,7 @@ func (c *checking) attempts(d *delivery) {
 // unless the attempt was to be repeated.
 func (c *checking) work(d *delivery) {
 	want := map[string][]string{
-		post: {SQL}, processOrders: {SQL}, processStock: {SQL}, mailOrders: {SQL, sendMail},
+		post: {SQL}, processOrders: {SQL}, processStock: {SQL}, mailOrders: {SQL, sendMail}, searchOrders: {indexWork},
 	}[d.hop.To]
 	found, worked := map[string]int{}, false
 	for _, s := range d.spans {

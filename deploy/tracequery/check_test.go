@@ -84,6 +84,9 @@ func whole() *story {
 		if outcome == "handled" && service != "search-sync" {
 			sql(p.id, service)
 		}
+		if service == "search-sync" {
+			add("index of "+event, p.id, service, "index documents", trace.SpanKindClient, nil)
+		}
 		if service == "notification" {
 			add("mail of "+event, p.id, service, "send mail", trace.SpanKindClient, nil)
 		}
@@ -232,6 +235,7 @@ func TestCheck(t *testing.T) {
 		{"no link", func(s *story) { s.span("inventory placed").links = nil }, "is not linked to the span that sent"},
 		{"no parent", func(s *story) { s.span("inventory confirmed").parent = "post" }, "is the child of order: POST /orders, not of the span that sent"},
 		{"no SQL", func(s *story) { s.drop("sql of order reserved") }, "order: process inventory.v1 shows no SQL"},
+		{"no index", func(s *story) { s.drop("index of placed"); s.drop("index of confirmed") }, "search-sync: process orders.v1 shows no index documents"},
 		{"no mail", func(s *story) { s.drop("mail of confirmed") }, "notification: process orders.v1 shows no send mail"},
 		{"a consumer's offset", func(s *story) { s.span("search-sync placed").tags["messaging.kafka.offset"] = "5" }, "search-sync: process orders.v1 is about orders.v1/2 offset 5, where the broker has no record"},
 		{"a consumer's partition", func(s *story) { s.span("search-sync placed").tags["messaging.destination.partition.id"] = "0" }, "where the broker has no record"},

@@ -20,11 +20,13 @@ const (
 	sendStock      = "inventory: send " + schemas.TopicInventory
 	processOrders  = "inventory: process " + schemas.TopicOrders
 	processStock   = "order: process " + schemas.TopicInventory
+	searchOrders   = "search-sync: process " + schemas.TopicOrders
 	mailOrders     = "notification: process " + schemas.TopicOrders
 	produceOrders  = brokerService + ": produce " + schemas.TopicOrders
 	produceStock   = brokerService + ": produce " + schemas.TopicInventory
 	brokerService  = "broker"
 	sendMail       = "send mail"
+	indexWork      = "index documents"
 	outcomeRetried = "retried"
 )
 

@@ -40,7 +40,7 @@ func (s *Service) rowsChanged(t table) consume.BatchHandler {
 			}
 			docs = append(docs, doc)
 		}
-		return s.apply(ctx, docs)
+		return s.apply(ctx, batch, docs)
 	}
 }
 
@@ -81,7 +81,7 @@ func (s *Service) ordersChanged(ctx context.Context, batch []*consume.Message) e
 			docs = append(docs, doc)
 		}
 	}
-	return s.apply(ctx, docs)
+	return s.apply(ctx, batch, docs)
 }
 
 // linesLogged indexes log lines. It logs nothing itself.
@@ -92,25 +92,22 @@ func (s *Service) linesLogged(ctx context.Context, batch []*consume.Message) err
 			docs = append(docs, logDocument(m.Record.Partition, m.Record.Offset, line))
 		}
 	}
-	return s.apply(ctx, docs)
+	return s.apply(ctx, batch, docs)
 }
 
-// apply makes the documents durable in the index. Inside a trace it is a span of
-// its own; log lines are untraced. A document that the index will never take
-// goes to the dead-letter topic, everything else waits for the index.
-func (s *Service) apply(ctx context.Context, docs []Document) error {
-	if trace.SpanContextFromContext(ctx).IsValid() {
-		var span trace.Span
-		ctx, span = s.tracer.Start(ctx, "index documents", trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(attribute.Int("quokka.documents", len(docs))))
-		defer span.End()
+// apply makes the documents of a batch durable in the index. That is a span in the
+// trace of each message, since the index takes them together; log lines are
+// untraced.
+func (s *Service) apply(ctx context.Context, batch []*consume.Message, docs []Document) error {
+	for _, m := range batch {
+		if m.Span().IsRecording() {
+			_, span := s.tracer.Start(trace.ContextWithSpan(ctx, m.Span()), "index documents", trace.WithSpanKind(trace.SpanKindClient),
+				trace.WithAttributes(attribute.Int("quokka.documents", len(docs))))
+			defer span.End()
+		}
 	}
-	err := s.index.Apply(ctx, docs)
-	if err == nil {
-		return nil
+	if err := s.index.Apply(ctx, docs); err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
 	}
-	if _, ok := errors.AsType[*DocumentError](err); ok {
-		return consume.Reject(err)
-	}
-	return fmt.Errorf("%w: %w", errIndex, err)
+	return nil
 }

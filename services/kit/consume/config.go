@@ -16,6 +16,7 @@ import (
 	"github.com/quokka-stream/quokka/schemas/events"
 	"github.com/quokka-stream/quokka/schemas/serde"
 	"github.com/quokka-stream/quokka/services/kit/postgres"
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
 
 // Config describes a consumer. Group and Brokers are required.
@@ -75,6 +76,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Tracer makes the process spans. Default: none.
 	Tracer trace.TracerProvider
+	// Parentage says how the process spans belong to those that sent the records.
+	// Default: telemetry.Parent.
+	Parentage telemetry.Parentage
 	// Untraced are topics without spans, such as the one of log lines.
 	Untraced []string
 	// Metrics takes the consumer's metrics. Default: none are registered.

@@ -1,6 +1,7 @@
 package consume
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -32,6 +33,8 @@ type Message struct {
 	replayed bool
 	// committed are the functions of OnCommit, of the present attempt.
 	committed []func()
+	// span is the span of the present attempt.
+	span trace.Span
 	// lastAttempt is the span of the attempt before this one.
 	lastAttempt trace.SpanContext
 }
@@ -45,6 +48,16 @@ func newMessage(r *kgo.Record) *Message {
 		m.ID = r.Topic + "/" + strconv.Itoa(int(r.Partition)) + "/" + strconv.FormatInt(r.Offset, 10)
 	}
 	return m
+}
+
+// Span is the span of the present attempt, for handlers of batches: it is the
+// message's own, where their context has the batch's. It records nothing outside a
+// trace.
+func (m *Message) Span() trace.Span {
+	if m.span == nil {
+		return trace.SpanFromContext(context.Background())
+	}
+	return m.span
 }
 
 // OnCommit runs f after the handler's transaction has committed; if it does not,

@@ -242,9 +242,10 @@ func (c *Consumer) startSpan(ctx context.Context, m *Message) (context.Context, 
 	if c.untraced[m.Record.Topic] {
 		return ctx, trace.SpanFromContext(ctx)
 	}
-	return telemetry.StartProcess(ctx, c.tracer, m.Record, telemetry.Process{
-		Group: c.cfg.Group, MessageID: m.ID, Attempt: m.Attempt, LastAttempt: m.lastAttempt,
+	ctx, m.span = telemetry.StartProcess(ctx, c.tracer, m.Record, telemetry.Process{
+		Group: c.cfg.Group, MessageID: m.ID, Attempt: m.Attempt, LastAttempt: m.lastAttempt, Parentage: c.cfg.Parentage,
 	})
+	return ctx, m.span
 }
 
 func (c *Consumer) endSpan(span trace.Span, m *Message, outcome string, err error) {

@@ -9,21 +9,32 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
 
 // Config is what all services have in common. Each variable's help tag is its
 // line in the documentation.
 type Config struct {
-	KafkaBrokers    []string   `env:"QUOKKA_KAFKA_BROKERS" envDefault:"127.0.0.1:9092" help:"Kafka bootstrap addresses, separated by commas"`
-	RegistryURL     string     `env:"QUOKKA_REGISTRY_URL" envDefault:"http://127.0.0.1:8081" help:"Confluent-compatible schema registry"`
-	PostgresURL     string     `env:"QUOKKA_POSTGRES_URL" help:"PostgreSQL server; each service uses a database of its own on it"`
-	PostgresURLFile string     `env:"QUOKKA_POSTGRES_URL_FILE" help:"file with the PostgreSQL URL, where it should not be in the environment"`
-	PostgresConns   int32      `env:"QUOKKA_POSTGRES_CONNS" envDefault:"8" help:"connections of each service to its database"`
-	OTLPEndpoint    string     `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OTLP/HTTP collector for traces, such as http://127.0.0.1:4318; none: traces are not exported"`
-	TraceRatio      float64    `env:"QUOKKA_TRACE_RATIO" envDefault:"1" help:"share of new traces that are recorded, 0 to 1"`
-	LogLevel        slog.Level `env:"QUOKKA_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
-	ShipLogs        bool       `env:"QUOKKA_SHIP_LOGS" envDefault:"true" help:"also send log lines to the topic logs.v1"`
-	HTTPRate        float64    `env:"QUOKKA_HTTP_RATE" envDefault:"0" help:"HTTP requests per second that one client address may make, in bursts of twice as many; 0: no limit"`
+	KafkaBrokers    []string            `env:"QUOKKA_KAFKA_BROKERS" envDefault:"127.0.0.1:9092" help:"Kafka bootstrap addresses, separated by commas"`
+	RegistryURL     string              `env:"QUOKKA_REGISTRY_URL" envDefault:"http://127.0.0.1:8081" help:"Confluent-compatible schema registry"`
+	PostgresURL     string              `env:"QUOKKA_POSTGRES_URL" help:"PostgreSQL server; each service uses a database of its own on it"`
+	PostgresURLFile string              `env:"QUOKKA_POSTGRES_URL_FILE" help:"file with the PostgreSQL URL, where it should not be in the environment"`
+	PostgresConns   int32               `env:"QUOKKA_POSTGRES_CONNS" envDefault:"8" help:"connections of each service to its database"`
+	OTLPEndpoint    string              `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"OTLP/HTTP collector for traces, such as http://127.0.0.1:4318; none: traces are not exported"`
+	TraceRatio      float64             `env:"QUOKKA_TRACE_RATIO" envDefault:"1" help:"share of new traces that are recorded, 0 to 1"`
+	TraceProcess    telemetry.Parentage `env:"QUOKKA_TRACE_PROCESS" envDefault:"parent" help:"how the span of a consumer belongs to the one that sent its message: parent (one order is one trace) or link (a trace of its own, linked)"`
+	LogLevel        slog.Level          `env:"QUOKKA_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	ShipLogs        bool                `env:"QUOKKA_SHIP_LOGS" envDefault:"true" help:"also send log lines to the topic logs.v1"`
+	HTTPRate        float64             `env:"QUOKKA_HTTP_RATE" envDefault:"0" help:"HTTP requests per second that one client address may make, in bursts of twice as many; 0: no limit"`
+}
+
+// SampleRatio is TraceRatio as telemetry takes it, where zero means the default.
+func (c Config) SampleRatio() float64 {
+	if c.TraceRatio == 0 {
+		return telemetry.SampleNone
+	}
+	return c.TraceRatio
 }
 
 // Base returns the common part: what embeds Config has it too.

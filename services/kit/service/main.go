@@ -44,7 +44,7 @@ func run[C Configured, S Service](ctx context.Context, name string, start func(c
 	}
 	base := cfg.Base()
 	tel, err := telemetry.New(ctx, telemetry.Config{
-		Service: name, OTLPEndpoint: base.OTLPEndpoint, SampleRatio: base.TraceRatio,
+		Service: name, OTLPEndpoint: base.OTLPEndpoint, SampleRatio: base.SampleRatio(),
 		Level: base.LogLevel, ProcessMetrics: true,
 	})
 	if err != nil {

@@ -55,7 +55,8 @@ func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config
 		Concurrency:  max(2, int(c.PostgresConns)-2),
 		DrainTimeout: consumerDrain,
 		Logger:       tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
-		Untraced: []string{schemas.TopicLogs},
+		Parentage: c.TraceProcess,
+		Untraced:  []string{schemas.TopicLogs},
 	}, err
 }
 

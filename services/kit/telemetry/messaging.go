@@ -23,11 +23,37 @@ type Process struct {
 	Attempt int
 	// LastAttempt is the span of the attempt before, to which this one is linked.
 	LastAttempt trace.SpanContext
+	// Parentage says how the span belongs to the one that sent the record.
+	Parentage Parentage
+}
+
+// Parentage says how a process span belongs to the span that sent its record. It is
+// linked to it in any case.
+type Parentage string
+
+const (
+	// Parent makes it a child, so that everything that follows from a request is one
+	// trace. The default.
+	Parent Parentage = "parent"
+	// Link makes it a trace of its own, as the messaging conventions have it by
+	// default: for consumers that take one event up long after another, or thousands
+	// of one request.
+	Link Parentage = "link"
+)
+
+// UnmarshalText reads a configured value.
+func (p *Parentage) UnmarshalText(text []byte) error {
+	switch v := Parentage(text); v {
+	case Parent, Link:
+		*p = v
+		return nil
+	}
+	return fmt.Errorf("%q is neither parent nor link", text)
 }
 
 // StartProcess starts the span `process <topic>` of a record: a child of the
-// context in its headers and linked to it. A record without a sampled context
-// belongs to no trace and gets no span.
+// context in its headers and linked to it, or only linked. A record without a
+// sampled context belongs to no trace and gets no span.
 func StartProcess(ctx context.Context, tracer trace.Tracer, r *kgo.Record, p Process) (context.Context, trace.Span) {
 	sent := trace.SpanContextFromContext(Propagator.Extract(context.Background(), recordCarrier{r}))
 	ctx = trace.ContextWithRemoteSpanContext(ctx, sent)
@@ -45,8 +71,11 @@ func StartProcess(ctx context.Context, tracer trace.Tracer, r *kgo.Record, p Pro
 		attribute.String("messaging.message.id", p.MessageID),
 		attribute.Int("quokka.delivery.attempt", p.Attempt),
 	)
-	return tracer.Start(ctx, "process "+r.Topic,
-		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...), trace.WithAttributes(attrs...))
+	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...), trace.WithAttributes(attrs...)}
+	if p.Parentage == Link {
+		opts = append(opts, trace.WithNewRoot())
+	}
+	return tracer.Start(ctx, "process "+r.Topic, opts...)
 }
 
 // StartBatch starts the span of records that are handled together, a new trace

@@ -63,6 +63,33 @@ func TestStartProcess(t *testing.T) {
 	}
 }
 
+// With Link the span begins a trace of its own, and what it leads to is in there.
+func TestStartProcessLinked(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("test")
+	ctx, span := telemetry.StartProcess(t.Context(), tracer, record(sampled), telemetry.Process{Group: "inventory", MessageID: "e1", Attempt: 1, Parentage: telemetry.Link})
+	if got := trace.SpanContextFromContext(ctx); !got.Equal(span.SpanContext()) {
+		t.Errorf("the context has %v, want the span's", got)
+	}
+	span.End()
+	s := spans.Ended()[0]
+	if s.Parent().IsValid() || s.SpanContext().TraceID().String() == "0af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("parent %v, trace %v", s.Parent(), s.SpanContext().TraceID())
+	}
+	if links := s.Links(); len(links) != 1 || links[0].SpanContext.SpanID().String() != "b7ad6b7169203331" {
+		t.Errorf("links %v, want one to the send context", links)
+	}
+}
+
+func TestParentage(t *testing.T) {
+	for text, ok := range map[string]bool{"parent": true, "link": true, "": false, "both": false} {
+		var p telemetry.Parentage
+		if err := p.UnmarshalText([]byte(text)); (err == nil) != ok || ok && string(p) != text {
+			t.Errorf("%q: %q, %v", text, p, err)
+		}
+	}
+}
+
 // Records outside a sampled trace make no traces of their own.
 func TestStartProcessOutsideATrace(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()

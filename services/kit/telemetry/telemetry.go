@@ -31,7 +31,7 @@ type Config struct {
 	// Exporter also receives the spans; for processes that keep traces themselves.
 	Exporter sdktrace.SpanExporter
 	// SampleRatio is the share of new traces that are recorded; a trace begun
-	// elsewhere keeps its decision. Default: 1.
+	// elsewhere keeps its decision. Default: 1; SampleNone for none.
 	SampleRatio float64
 	// Output receives the log as JSON lines. Default: standard error.
 	Output io.Writer
@@ -60,6 +60,9 @@ type Telemetry struct {
 	provider *sdktrace.TracerProvider
 }
 
+// SampleNone as Config.SampleRatio records no trace that begins here.
+const SampleNone = -1
+
 // Propagator reads and writes the W3C headers traceparent and tracestate.
 var Propagator propagation.TextMapPropagator = propagation.TraceContext{}
 
@@ -71,8 +74,11 @@ func New(ctx context.Context, cfg Config) (*Telemetry, error) {
 	if cfg.Output == nil {
 		cfg.Output = os.Stderr
 	}
-	if cfg.SampleRatio <= 0 || cfg.SampleRatio > 1 {
+	switch {
+	case cfg.SampleRatio == 0:
 		cfg.SampleRatio = 1
+	case cfg.SampleRatio > 1 || cfg.SampleRatio < 0 && cfg.SampleRatio != SampleNone:
+		return nil, fmt.Errorf("QUOKKA_TRACE_RATIO is %g, want a share from 0 to 1", cfg.SampleRatio)
 	}
 	opts := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(

@@ -146,3 +146,19 @@ func TestBadEndpoint(t *testing.T) {
 		t.Errorf("error %v, want it to name the variable", err)
 	}
 }
+
+// TestSampleRatio: nothing said means all, SampleNone means none.
+func TestSampleRatio(t *testing.T) {
+	for ratio, recorded := range map[float64]bool{0: true, 1: true, telemetry.SampleNone: false} {
+		tel := newTelemetry(t, telemetry.Config{Service: "order", Exporter: tracetest.NewInMemoryExporter(), SampleRatio: ratio})
+		_, span := tel.Tracer.Tracer("test").Start(t.Context(), "work")
+		if span.End(); span.IsRecording() || span.SpanContext().IsSampled() != recorded {
+			t.Errorf("ratio %v: sampled %v, want %v", ratio, span.SpanContext().IsSampled(), recorded)
+		}
+	}
+	for _, ratio := range []float64{-0.5, 1.5} {
+		if _, err := telemetry.New(t.Context(), telemetry.Config{Service: "order", SampleRatio: ratio}); err == nil || !strings.Contains(err.Error(), "QUOKKA_TRACE_RATIO") {
+			t.Errorf("ratio %v: %v", ratio, err)
+		}
+	}
+}
