@@ -198,6 +198,7 @@ func expectRetry(t *testing.T, client *http.Client, at platform.Running, dir, or
 			marked++
 		}
 	}
+	asDocumented(t, trace)
 	if failed == 0 || marked != 1 {
 		t.Errorf("%d failed attempts and %d marked ones, want some and 1:\n%s", failed, marked, out)
 	}
