@@ -171,7 +171,7 @@ func TestOpenSearchErrors(t *testing.T) {
 				t.Errorf("status %d, busy %v: want %d", unavailable.Status, unavailable.Busy, tt.status)
 			}
 			s := &Service{index: index}
-			err = s.apply(t.Context(), []Document{product("0", "a", 1, 1), product("1", "b", 1, 1)})
+			err = s.apply(t.Context(), nil, []Document{product("0", "a", 1, 1), product("1", "b", 1, 1)})
 			if consume.Rejected(err) != tt.rejected || waitFor(err) == tt.rejected {
 				t.Errorf("rejected %v, waits %v: %v", consume.Rejected(err), waitFor(err), err)
 			}
