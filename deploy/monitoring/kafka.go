@@ -13,7 +13,7 @@ var Kafka = Dashboard{
 			{Title: "Size", Unit: "bytes", Queries: []Query{
 				{`kminion_kafka_topic_log_dir_size_total_bytes`, "{{topic_name}}"},
 			}},
-			{Title: "Dead letters", Why: "Records that a group gave up, in all. Each has the error in its headers.", Unit: "short", Queries: []Query{
+			{Title: "Dead letters", Why: "Records that a group gave up, in all: `quokka dlq show` tells why.", Unit: "short", Queries: []Query{
 				{`kminion_kafka_topic_high_water_mark_sum{topic_name=~".+[.]dlq"} > 0`, "{{topic_name}}"},
 			}},
 		}},
