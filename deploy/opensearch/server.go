@@ -186,9 +186,13 @@ func (s *Server) savedPort() (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
+// patience is how long a start may take. It takes seconds, and minutes on a
+// machine that is busy with ten times its cores.
+const patience = 5 * time.Minute
+
 // await waits until the server answers.
 func (s *Server) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		err := ask(ctx, s.URL())
@@ -200,7 +204,7 @@ func (s *Server) await(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("OpenSearch does not serve after two minutes: %w: %s", errors.Join(ctx.Err(), err), s.process().Trouble())
+			return fmt.Errorf("OpenSearch does not serve after %s: %w: %s", patience, errors.Join(ctx.Err(), err), s.process().Trouble())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
