@@ -33,7 +33,7 @@ var everything = os.Getenv("QUOKKA_DOCS_ALL") != ""
 
 // How long a block may take.
 const (
-	patience     = 2 * time.Minute
+	patience     = 5 * time.Minute
 	slowPatience = 40 * time.Minute
 )
 
