@@ -58,11 +58,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		r := bench.run(ctx, s)
 		r.took = time.Since(begin)
 		results = append(results, r)
+		fmt.Fprintf(out, "  passed %d, failed %d, %.0f s\n", r.passed, len(r.failures), r.took.Seconds())
 		for _, f := range r.failures {
 			fmt.Fprintf(out, "  failed: %s\n", f)
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			break // the table of what has run
 		}
 	}
 	fmt.Fprintln(out)
