@@ -76,15 +76,18 @@ func java(ctx context.Context, b *bench, r *result) error {
 		return err
 	}
 	defer stop()
+	r.leave("java")
 	fill := strings.NewReplacer("BROKER", addr, "DATA", data)
 	for _, t := range javaTools {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err := runTool(ctx, cluster, t, fill); err != nil {
 			r.failures = append(r.failures, err.Error())
 			continue
 		}
 		r.passed++
 	}
-	r.leave("java")
 	return nil
 }
 
