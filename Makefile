@@ -14,16 +14,21 @@ ORDERS   ?= 200
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## place 200 orders through every part and count what arrived
+demo: $(BIN)/quokka ## place 200 orders through every part and count what arrived
 	@$(BIN)/quokka demo --orders $(ORDERS)
 
-up: build ## the same platform, kept up, its addresses printed
+up: $(BIN)/quokka ## the same platform, kept up, its addresses printed
 	@$(BIN)/quokka up
 
-build: ## build every module, and the commands into .bin/
-	@mkdir -p $(BIN)
+build: $(BIN)/quokka ## build every module, and the command into .bin/
 	@$(GO) build work
-	@$(GO) build -o $(BIN)/quokka ./deploy/quokka
+
+# Go itself knows whether it is up to date. Building all modules links all their
+# programs, which who wants to see the platform need not wait for.
+$(BIN)/quokka: FORCE
+	@mkdir -p $(BIN)
+	@$(GO) build -o $@ ./deploy/quokka
+.PHONY: FORCE
 
 test: build vet lint drift unit e2e ## every check a change must pass
 	@echo "all checks passed"
