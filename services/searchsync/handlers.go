@@ -106,8 +106,12 @@ func (s *Service) apply(ctx context.Context, batch []*consume.Message, docs []Do
 			defer span.End()
 		}
 	}
-	if err := s.index.Apply(ctx, docs); err != nil {
-		return fmt.Errorf("%w: %w", errIndex, err)
+	err := s.index.Apply(ctx, docs)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := errors.AsType[*DocumentError](err); ok {
+		return consume.Reject(err)
+	}
+	return fmt.Errorf("%w: %w", errIndex, err)
 }
