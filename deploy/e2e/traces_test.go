@@ -28,16 +28,11 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 	const orders = 100
 	dir := dataDir(t)
 	args := []string{"--broker-trace"}
-	otlp := ""
 	if binary := os.Getenv("QUOKKA_E2E_JAEGER"); binary != "" {
-		var traces string
-		otlp, traces = jaeger(t, binary)
+		otlp, traces := jaeger(t, binary)
 		args = append(args, "--otlp", otlp, "--traces", traces)
 	}
 	p, at := up(t, dir, args...)
-	if otlp == "" {
-		otlp = at.TracesURL
-	}
 	client := &http.Client{Timeout: 10 * time.Second}
 	for _, sku := range []string{"MANY", "LOCKED"} {
 		put(t, client, at.InventoryURL+"/products/"+sku, map[string]any{"name": sku, "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 10 * orders})
@@ -56,7 +51,7 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 	// Two consumers join, take partitions over, go, and come back.
 	place(20)
 	for round := range 2 {
-		inventory, notification := second(t, at, otlp, "inventory"), second(t, at, otlp, "notification")
+		inventory, notification := second(t, at, "inventory"), second(t, at, "notification")
 		place(20)
 		for _, s := range []*consumer{inventory, notification} {
 			eventually(t, "the second "+s.name+" handles something", 20*time.Second, func() bool { return s.handled() > 0 })
@@ -87,12 +82,12 @@ type consumer struct {
 }
 
 // second starts a service once more and returns when it has joined its group.
-func second(t *testing.T, at platform.Running, otlp, name string) *consumer {
+func second(t *testing.T, at platform.Running, name string) *consumer {
 	t.Helper()
 	addr := freeAddr(t)
 	c := &consumer{name: name, url: "http://" + addr, process: start(t, []string{
 		"QUOKKA_KAFKA_BROKERS=" + at.KafkaText(), "QUOKKA_REGISTRY_URL=" + at.RegistryURL, "QUOKKA_POSTGRES_URL=" + at.PostgresURL,
-		"QUOKKA_SMTP_ADDR=" + at.SMTP, "OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp, "QUOKKA_" + strings.ToUpper(name) + "_ADDR=" + addr,
+		"QUOKKA_SMTP_ADDR=" + at.SMTP, "OTEL_EXPORTER_OTLP_ENDPOINT=" + at.OTLP, "QUOKKA_" + strings.ToUpper(name) + "_ADDR=" + addr,
 	}, name)}
 	eventually(t, name+" joins its group", 30*time.Second, func() bool {
 		select {

@@ -136,7 +136,7 @@ func (p *Platform) startMailSink() error {
 // startTraces keeps traces in memory where they are not sent elsewhere.
 func (p *Platform) startTraces() {
 	if p.cfg.OTLP != "" {
-		p.at.TracesURL = p.cfg.TracesURL
+		p.at.TracesURL, p.at.OTLP = p.cfg.TracesURL, p.cfg.OTLP
 		return
 	}
 	p.traces = tracestore.New(tracestore.Config{})
@@ -149,6 +149,7 @@ func (p *Platform) startTraces() {
 		return nil
 	}, server.Close)
 	p.at.TracesURL = "http://" + listener.Addr().String()
+	p.at.OTLP = p.at.TracesURL // it takes what a collector takes
 }
 
 // set changes the addresses known so far.

@@ -32,6 +32,7 @@ type Running struct {
 	MailURL         string    `json:"mail_url"`
 	SMTP            string    `json:"smtp"`
 	TracesURL       string    `json:"traces_url,omitempty"`
+	OTLP            string    `json:"otlp,omitempty"`
 	DataDir         string    `json:"data_dir"`
 	// Services has the URL of every service by name, of the four above too.
 	Services map[string]string `json:"services"`

@@ -35,6 +35,7 @@ func (c *envCmd) Run(out *output) error {
 	variables = append(variables, [][2]string{
 		{"QUOKKA_KAFKA_BROKERS", at.KafkaText()}, {"QUOKKA_REGISTRY_URL", at.RegistryURL}, {"QUOKKA_POSTGRES_URL", at.PostgresURL},
 		{"QUOKKA_SMTP_ADDR", at.SMTP}, {"QUOKKA_MAIL_URL", at.MailURL}, {"QUOKKA_TRACES_URL", at.TracesURL},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", at.OTLP},
 	}...)
 	// libpq's, for psql and pg_dump.
 	if u, err := url.Parse(at.PostgresURL); err == nil && u.User != nil {
