@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,10 +35,13 @@ import (
 const patience = 30 * time.Second
 
 // eventually waits for a condition.
-func eventually(t testing.TB, what string, condition func() bool) {
+func eventually(t testing.TB, what string, condition func() bool, details ...func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
+			for _, d := range details {
+				t.Log(d())
+			}
 			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
@@ -222,7 +226,22 @@ func (b *bed) caughtUp() {
 	end := scan[string](b, "SELECT pg_current_wal_flush_lsn()::text")
 	eventually(b.t, "the slot is confirmed up to "+end, func() bool {
 		return scan[bool](b, "SELECT coalesce((SELECT confirmed_flush_lsn >= $1::pg_lsn FROM pg_replication_slots WHERE slot_name = $2), false)", end, b.source.Slot)
-	})
+	}, b.server, goroutines)
+}
+
+// server tells what the database server does: who keeps a slot from moving, the
+// sender or a transaction it waits for.
+func (b *bed) server() string {
+	b.t.Helper()
+	return scan[string](b, `SELECT coalesce((SELECT json_agg(s) FROM pg_replication_slots s)::text, '') || E'\n' ||
+		coalesce((SELECT json_agg(r) FROM pg_stat_replication r)::text, '') || E'\n' ||
+		coalesce((SELECT json_agg(a) FROM (SELECT pid, datname, application_name, state, wait_event_type, wait_event, backend_xid, backend_xmin, query FROM pg_stat_activity) a)::text, '')`)
+}
+
+// goroutines tells what everything in this process waits for.
+func goroutines() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
 }
 
 func (b *bed) topic(table string) string { return b.source.TopicPrefix + ".public." + table }
