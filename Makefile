@@ -36,6 +36,7 @@ test: build vet lint drift unit e2e ## every check a change must pass
 unit: ## unit and contract tests of all modules
 	@echo "race detector: $(if $(RACE),on,not run (no C compiler found))"
 	@$(GO) run ./internal/pgserver/which
+	@test -n "$$QUOKKA_KAFKA_BROKERS" && echo "Apache Kafka: at QUOKKA_KAFKA_BROKERS" || echo "Apache Kafka: not run (make kafka-test)"
 	@test -n "$$QUOKKA_SEARCH_URL" && echo "OpenSearch: at QUOKKA_SEARCH_URL" || echo "OpenSearch: not run (make opensearch-test)"
 	@command -v kcat >/dev/null 2>&1 && echo "kcat: $$(command -v kcat)" || echo "kcat: not run (not installed)"
 	@$(GO) test $(RACE) -timeout 15m $(UNIT)
