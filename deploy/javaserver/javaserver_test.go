@@ -128,3 +128,13 @@ func TestProperty(t *testing.T) {
 		t.Errorf("got %q", v)
 	}
 }
+
+// TestEnded: a server that was killed is gone when nothing of it can hold its
+// ports, which is after its first thread has ended.
+func TestEnded(t *testing.T) {
+	for state, want := range map[string]bool{"Ssl": false, "D": false, "Zl": false, "Zsl": false, "Z": true, "Zs": true, "Z+": true} {
+		if got := ended(state); got != want {
+			t.Errorf("ended(%q) is %v, want %v", state, got, want)
+		}
+	}
+}

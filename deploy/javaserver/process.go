@@ -88,11 +88,18 @@ func (p Process) Signal(ctx context.Context, s syscall.Signal) error {
 	return os.Remove(p.pidFile())
 }
 
-// gone reports whether a process has ended. One whose command line has gone may
-// still hold its ports: the system frees memory first.
+// gone reports whether a process has ended.
 func gone(pid int) bool {
 	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output() //nolint:gosec,noctx // a number; answers at once
-	return err != nil || strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
+	return err != nil || ended(strings.TrimSpace(string(state)))
+}
+
+// ended reports whether a process in this state, as ps(1) writes it, holds
+// nothing any more. One whose command line has gone may still hold its ports: the
+// system frees memory first. So may a zombie that has threads left (l): its files
+// are closed with the last of them.
+func ended(state string) bool {
+	return strings.HasPrefix(state, "Z") && !strings.Contains(state, "l")
 }
 
 // Stop ends the process, with its consent if it gives it within 30 seconds.
