@@ -8,7 +8,7 @@ MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
+.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-orders bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -78,6 +78,9 @@ tidy: ## go mod tidy in every module
 
 bench: ## benchmarks, each beside its peer or limit
 	@$(GO) test -run '^$$' -bench . -benchtime 2s work
+
+bench-orders: ## orders a second that the platform sustains, and settle times, on its broker and on Apache Kafka
+	@$(GO) test -run '^$$' -bench Settle -benchtime 1x -timeout 30m ./deploy/demo
 
 bench-broker: ## the broker beside a null broker, kfake and Apache Kafka (BENCH=-full: up to two hours)
 	@mkdir -p $(BIN)
