@@ -273,8 +273,9 @@ func (s *Server) fetch(out, body []byte, version int16) ([]byte, net.Buffers, er
 	if asked == 0 { // the end of a session
 		time.Sleep(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 	}
-	// As many batches as the client takes: of a partition, and in all.
-	each := max(1, min(int(req.Topics[0].Partitions[0].PartitionMaxBytes), int(req.MaxBytes)/max(asked, 1))/len(batch))
+	// As many batches as the client takes of a partition, from as many partitions
+	// as it takes in all.
+	left := max(int(req.MaxBytes), len(batch))
 	var bufs net.Buffers
 	out = append(out, make([]byte, 4+2+4)...) // throttle, error, no session
 	out = binary.BigEndian.AppendUint32(out, uint32(len(req.Topics)))
@@ -295,8 +296,10 @@ func (s *Server) fetch(out, body []byte, version int16) ([]byte, net.Buffers, er
 			if version >= 11 {
 				out = append(out, 0xff, 0xff, 0xff, 0xff) // no preferred replica
 			}
-			out = binary.BigEndian.AppendUint32(out, uint32(each*len(batch)))
-			for i := range each {
+			n := min(max(1, int(p.PartitionMaxBytes)/len(batch)), left/len(batch))
+			left -= n * len(batch)
+			out = binary.BigEndian.AppendUint32(out, uint32(n*len(batch)))
+			for i := range n {
 				out = binary.BigEndian.AppendUint64(out, uint64(p.FetchOffset+int64(i)*s.records))
 				bufs = append(bufs, nil, batch[8:])
 				bufs[len(bufs)-2] = out[from:len(out):len(out)]

@@ -24,6 +24,7 @@ func TestServe(t *testing.T) {
 	defer func() { l.Close(); <-served }()
 
 	client, err := kgo.NewClient(kgo.SeedBrokers(l.Addr().String()), kgo.RecordDeliveryTimeout(20*time.Second), kgo.ConsumeTopics("t"),
+		kgo.FetchMaxBytes(100), // less than a batch of each partition
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	if err != nil {
 		t.Fatal(err)

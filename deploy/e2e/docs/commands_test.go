@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/deploy/platform"
+	"github.com/quokka-stream/quokka/deploy/roster"
 )
 
 // How a reader starts the platform, and so does the harness. The second is what
@@ -248,8 +249,11 @@ func environment(data string) []string {
 		}
 	}
 	env = append(env, "QUOKKA_DATA_DIR="+data, "QUOKKA_BROKER_LISTEN=127.0.0.1:0", "QUOKKA_BROKER_DATA_DIR="+data+"-broker")
-	for _, part := range []string{"BROKER", "REGISTRY", "ORDER", "INVENTORY", "NOTIFICATION", "SEARCH_SYNC", "TRACES", "SMTP", "MAIL", "POSTGRES"} {
+	for _, part := range []string{"BROKER", "REGISTRY", "TRACES", "SMTP", "MAIL", "POSTGRES"} {
 		env = append(env, "QUOKKA_"+part+"_ADDR=127.0.0.1:0")
+	}
+	for _, s := range roster.Services() {
+		env = append(env, s.Variable("ADDR")+"=127.0.0.1:0")
 	}
 	return env
 }
