@@ -46,10 +46,13 @@ var kmsgHandlers = map[int16]entry{
 	57: {min: 0, handle: (*Handler).updateFeatures},
 	60: {min: 0, handle: (*Handler).describeCluster},
 	61: {min: 0, handle: (*Handler).describeProducers},
+	64: {min: 0, handle: (*Handler).unregisterBroker},
 	65: {min: 0, handle: (*Handler).describeTransactions},
 	66: {min: 0, handle: (*Handler).listTransactions},
 	68: {min: 0, handle: (*Handler).consumerGroupHeartbeat},
 	69: {min: 0, handle: (*Handler).consumerGroupDescribe},
 	74: {min: 0, handle: (*Handler).listConfigResources},
 	75: {min: 0, handle: (*Handler).describeTopicPartitions},
+	80: {min: 0, handle: (*Handler).addRaftVoter},
+	81: {min: 0, handle: (*Handler).removeRaftVoter},
 }

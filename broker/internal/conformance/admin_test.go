@@ -60,6 +60,20 @@ func TestOneBroker(t *testing.T) {
 		t.Errorf("quorum: %+v", q)
 	}
 
+	for id, want := range map[int32]int16{1: 42, 2: 102} {
+		leave := kmsg.NewPtrUnregisterBrokerRequest()
+		leave.BrokerID = id
+		expect(t, "unregister", ask[*kmsg.UnregisterBrokerResponse](c, 0, leave).ErrorCode, want)
+	}
+	for id, want := range map[string]int16{b.Unwrap().ClusterID(): 35, "another": 104} {
+		add, remove := kmsg.NewPtrAddRaftVoterRequest(), kmsg.NewPtrRemoveRaftVoterRequest()
+		add.ClusterID, remove.ClusterID, add.VoterID, remove.VoterID = &id, &id, 2, 1
+		for v := range int16(2) {
+			expect(t, "a voter more", ask[*kmsg.AddRaftVoterResponse](c, v, add).ErrorCode, want)
+		}
+		expect(t, "a voter less", ask[*kmsg.RemoveRaftVoterResponse](c, 0, remove).ErrorCode, want)
+	}
+
 	update := kmsg.NewPtrUpdateFeaturesRequest()
 	for name, level := range map[string]int16{"transaction.version": 2, "group.version": 7} {
 		update.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: name, MaxVersionLevel: level, UpgradeType: 1}}

@@ -90,7 +90,9 @@ const (
 	InvalidUpdateVersion               int16 = 95
 	FeatureUpdateFailed                int16 = 96
 	UnknownTopicID                     int16 = 100
+	BrokerIDNotRegistered              int16 = 102
 	InconsistentTopicID                int16 = 103
+	InconsistentClusterID              int16 = 104
 	TransactionalIDNotFound            int16 = 105
 	FetchSessionTopicIDError           int16 = 106
 	FencedMemberEpoch                  int16 = 110
