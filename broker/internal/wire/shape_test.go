@@ -54,6 +54,8 @@ func fill(rng *rand.Rand, v reflect.Value, depth int) {
 		v.SetBool(rng.IntN(2) == 0)
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(rng.IntN(200) - 100))
+	case reflect.Uint16:
+		v.SetUint(rng.Uint64N(1 << 16))
 	case reflect.Float64:
 		v.SetFloat(rng.Float64())
 	}
