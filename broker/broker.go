@@ -172,7 +172,7 @@ func (b *Broker) openServer() error {
 		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
 		GroupLimits:   b.cfg.groupLimits(),
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
-		Trace: b.trace(), Synced: b.cfg.Flush == FlushGroup,
+		Trace: b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
 	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats})
 	b.server = server.New(server.Config{

@@ -152,6 +152,10 @@ type Config struct {
 	// Without it nothing is measured and nothing allocated.
 	Trace func(ProduceTrace)
 
+	// RecordCheck, if it is set, decides which records topics take; see there.
+	// Default: nil, all that Kafka's own rules allow.
+	RecordCheck RecordCheck
+
 	// Logger receives what the broker has to say; default slog.Default().
 	Logger *slog.Logger
 }

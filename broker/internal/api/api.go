@@ -44,6 +44,8 @@ type Config struct {
 	StaticConfigs map[string]string
 	// Trace, if it is set, is told of each batch produced.
 	Trace func(ProduceTrace)
+	// RecordCheck, if it is set, refuses records; see there.
+	RecordCheck RecordCheck
 	// Synced says that what counts as durable was synced, not only written.
 	Synced bool
 	// GroupLimits are what the settings of groups have to keep to.

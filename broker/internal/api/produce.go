@@ -45,6 +45,9 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 			stages = append(stages, stage{topic: topic, in: p, out: a, version: c.req.Version})
 		}
 	}
+	if h.cfg.RecordCheck != nil {
+		h.checkRecords(ctx, c, req.TimeoutMillis, stages)
+	}
 	if req.TransactionalID != nil && refusedAll == errcode.None {
 		h.stageTxn(ctx, c, *req.TransactionalID, stages)
 	}
@@ -174,6 +177,8 @@ func (h *Handler) stageTxn(ctx context.Context, c *call, id string, stages []sta
 	}
 }
 
+var errNotWhole = record.Errorf(record.CodeInvalidRecord, "a produce request must have one record batch per partition, this one is not whole")
+
 // stage appends one partition's batch and fills in what is known at once.
 func (h *Handler) stage(s *stage) {
 	if s.version < 7 {
@@ -183,7 +188,7 @@ func (h *Handler) stage(s *stage) {
 		}
 	}
 	if n := record.SizeOf(s.in.Records); n == 0 || n > len(s.in.Records) {
-		h.refuse(s.out, record.Errorf(record.CodeInvalidRecord, "a produce request must have one record batch per partition, this one is not whole"))
+		h.refuse(s.out, errNotWhole)
 		return
 	}
 	part, err := h.topics.Get(s.topic, s.in.Index)

@@ -30,7 +30,13 @@ func (b *Budget) Acquire(ctx context.Context, req *Request) (release func(), err
 	if err != nil {
 		return nil, err
 	}
-	n = min(n, b.size) // one request alone always fits
+	return b.Take(ctx, n)
+}
+
+// Take charges n bytes, waiting for room, and returns what gives them back. One
+// charge alone always fits.
+func (b *Budget) Take(ctx context.Context, n int64) (release func(), err error) {
+	n = min(n, b.size)
 	for {
 		b.mu.Lock()
 		if b.left >= n {
