@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/binary"
+	"maps"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -35,6 +36,22 @@ func TestAPIVersions(t *testing.T) {
 		}
 		if got := ranges[11]; got != [2]int16{0, 9} {
 			t.Errorf("v%d: JoinGroup is advertised as %v", v, got)
+		}
+		// librdkafka leaves out idempotence and the consumer protocol without these.
+		for key, least := range map[int16]int16{8: 9, 9: 9, 22: 0, 68: 0} {
+			if got, ok := ranges[key]; !ok || got[1] < least {
+				t.Errorf("v%d: %s is advertised as %v", v, kmsg.NameForKey(key), got)
+			}
+		}
+		// The Java client goes by the features, not by the ranges.
+		levels := map[string]int16{}
+		for _, f := range resp.FinalizedFeatures {
+			if f.MinVersionLevel == f.MaxVersionLevel {
+				levels[f.Name] = f.MaxVersionLevel
+			}
+		}
+		if want := map[string]int16{"group.version": 1, "transaction.version": 2, "metadata.version": 27}; v >= 3 && (!maps.Equal(levels, want) || resp.FinalizedFeaturesEpoch < 0) {
+			t.Errorf("v%d: finalized features %v of epoch %d, want %v", v, levels, resp.FinalizedFeaturesEpoch, want)
 		}
 		if v < 4 {
 			for _, f := range resp.SupportedFeatures {

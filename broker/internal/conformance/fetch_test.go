@@ -271,6 +271,42 @@ func TestFetchSession(t *testing.T) {
 	}
 }
 
+// TestFetchSessionTakesTurns: where an answer has room for one partition only, the
+// next answer has another one.
+func TestFetchSessionTakesTurns(t *testing.T) {
+	c := dial(t, start(t).Addr())
+	c.create("t", 3)
+	req := fetchRequest("t", 0)
+	req.Topics[0].Partitions = nil
+	for i := range int32(3) {
+		for range 2 {
+			p := ask[*kmsg.ProduceResponse](c, 9, produceRequest("t", i, -1, batch(record.Options{}, "x")))
+			expect(t, "produce", p.Topics[0].Partitions[0].ErrorCode, 0)
+		}
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.Partition, p.PartitionMaxBytes, p.CurrentLeaderEpoch = i, 1, -1
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, p)
+	}
+	req.SessionID, req.SessionEpoch, req.MaxBytes = 0, 0, 1
+	var served []int32
+	for epoch := range int32(6) {
+		resp := ask[*kmsg.FetchResponse](c, 11, req)
+		for _, rt := range resp.Topics {
+			for _, p := range rt.Partitions {
+				if len(p.RecordBatches) > 0 {
+					served = append(served, p.Partition)
+				}
+			}
+		}
+		// Nothing new is said: the client has not got further anywhere.
+		req = kmsg.NewPtrFetchRequest()
+		req.MinBytes, req.MaxBytes, req.SessionID, req.SessionEpoch = 1, 1, resp.SessionID, epoch+1
+	}
+	if want := []int32{0, 1, 2, 0, 1, 2}; !slices.Equal(served, want) {
+		t.Errorf("served in the order %v, want %v", served, want)
+	}
+}
+
 // TestRecreatedTopic: a new id; the old one is unknown, and in a session it is
 // said that the topic is another now.
 func TestRecreatedTopic(t *testing.T) {

@@ -1,10 +1,14 @@
 package conformance
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker"
 )
 
 // join makes a member and returns its id and generation, as the only one in its group.
@@ -194,6 +198,38 @@ func TestFindCoordinator(t *testing.T) {
 		if len(resp.Coordinators) != 2 || resp.Coordinators[1].Key != "h" || resp.Coordinators[1].NodeID != 1 || resp.Coordinators[0].ErrorCode != 0 {
 			t.Errorf("v%d: %+v", v, resp.Coordinators)
 		}
+	}
+}
+
+// TestInternalTopics: they are made when somebody first asks for a coordinator, with
+// 50 partitions; a partition takes files once a group is in it, and a group is where
+// Kafka has it, which readers of the topic rely on.
+func TestInternalTopics(t *testing.T) {
+	dir := t.TempDir()
+	c := dial(t, start(t, func(c *broker.Config) { c.DataDir = dir }).Addr())
+	if r := metadata(c, 12, false); len(r.Topics) != 0 {
+		t.Errorf("there are topics at the start: %+v", r.Topics)
+	}
+	for kind, name := range []string{"__consumer_offsets", "__transaction_state"} {
+		req := kmsg.NewPtrFindCoordinatorRequest()
+		req.CoordinatorType, req.CoordinatorKeys = int8(kind), []string{"x"}
+		expect(t, "coordinator", ask[*kmsg.FindCoordinatorResponse](c, 4, req).Coordinators[0].ErrorCode, 0)
+		if r := metadata(c, 12, false, name).Topics[0]; r.ErrorCode != 0 || !r.IsInternal || len(r.Partitions) != 50 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	c.join("g", "connect")
+	c.create("t", 1)
+	ask[*kmsg.OffsetCommitResponse](c, 8, commitRequest("other", "", -1, "t", [16]byte{}, 5, ""))
+	written, err := filepath.Glob(filepath.Join(dir, "topics", "__*", "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range written {
+		written[i] = filepath.Base(filepath.Dir(written[i]))
+	}
+	if want := []string{"__consumer_offsets-26", "__consumer_offsets-3"}; !slices.Equal(written, want) {
+		t.Errorf("files are in %q, want %q", written, want)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
-func listOffset(c *conn, version int16, ts int64) kmsg.ListOffsetsResponseTopicPartition {
+func listOffset(c *conn, version int16, ts int64, edit ...func(*kmsg.ListOffsetsRequest)) kmsg.ListOffsetsResponseTopicPartition {
 	c.t.Helper()
 	req := kmsg.NewPtrListOffsetsRequest()
 	rt := kmsg.NewListOffsetsRequestTopic()
@@ -17,6 +17,9 @@ func listOffset(c *conn, version int16, ts int64) kmsg.ListOffsetsResponseTopicP
 	rp.Timestamp, rp.CurrentLeaderEpoch = ts, -1
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
+	for _, e := range edit {
+		e(req)
+	}
 	return ask[*kmsg.ListOffsetsResponse](c, version, req).Topics[0].Partitions[0]
 }
 

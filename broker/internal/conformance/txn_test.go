@@ -124,8 +124,10 @@ func TestTransactionVersion1(t *testing.T) {
 	if got, marks := committed(c, "t"); len(got) != 0 || marks.LastStableOffset != 0 || marks.HighWatermark != 1 {
 		t.Errorf("an open transaction shows %q, last stable offset %d", got, marks.LastStableOffset)
 	}
-	if l := listOffset(c, 7, -1); l.Offset != 1 {
-		t.Errorf("the end is %d", l.Offset)
+	for isolation, want := range map[int8]int64{0: 1, 1: 0} {
+		if l := listOffset(c, 7, -1, func(r *kmsg.ListOffsetsRequest) { r.IsolationLevel = isolation }); l.Offset != want {
+			t.Errorf("the end at isolation level %d is %d, want %d", isolation, l.Offset, want)
+		}
 	}
 	expect(t, "commit", p.end(3, true), 0)
 	expect(t, "commit again", p.end(3, true), 0)
@@ -355,5 +357,36 @@ func TestDescribeTransactions(t *testing.T) {
 	expect(t, "the marker in a missing partition", ended[1].ErrorCode, 3)
 	if _, marks := committed(c, "t"); marks.LastStableOffset != 2 {
 		t.Errorf("the last stable offset is %d", marks.LastStableOffset)
+	}
+}
+
+// TestTransactionOverRecreatedTopic: a topic is deleted and made again while a
+// transaction is open in it. The transaction ends, and leaves nothing open.
+func TestTransactionOverRecreatedTopic(t *testing.T) {
+	b := start(t)
+	c := dial(t, b.Addr())
+	id := c.create("t", 1)
+	other := c.create("other", 1)
+	p := &producer{conn: c, id: "x"}
+	expect(t, "init", p.init(time.Minute), 0)
+	expect(t, "batch", p.produce(12, "t", id, "gone"), 0)
+	expect(t, "batch elsewhere", p.produce(12, "other", other, "kept"), 0)
+	del := kmsg.NewPtrDeleteTopicsRequest()
+	dt := kmsg.NewDeleteTopicsRequestTopic()
+	dt.TopicID = id
+	del.Topics = append(del.Topics, dt)
+	expect(t, "delete", ask[*kmsg.DeleteTopicsResponse](c, 6, del).Topics[0].ErrorCode, 0)
+	id = c.create("t", 1)
+	expect(t, "commit", p.end(5, true), 0)
+	expect(t, "init", p.init(time.Minute), 0) // waits for the markers
+	if got, _ := committed(c, "other"); !slices.Equal(got, []string{"kept"}) {
+		t.Errorf("committed elsewhere are %q", got)
+	}
+	expect(t, "batch to the new topic", p.produce(12, "t", id, "new"), 0)
+	expect(t, "commit", p.end(5, true), 0)
+	expect(t, "init", p.init(time.Minute), 0)
+	got, marks := committed(c, "t")
+	if !slices.Equal(got, []string{"new"}) || marks.LastStableOffset != marks.HighWatermark {
+		t.Errorf("committed are %q, stable up to %d of %d", got, marks.LastStableOffset, marks.HighWatermark)
 	}
 }
