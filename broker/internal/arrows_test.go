@@ -18,6 +18,7 @@ const prefix = "github.com/quokka-stream/quokka/broker/internal/"
 // pure. Replication will put a network between these parts.
 var mayImport = map[string][]string{
 	"fsys":      {},
+	"history":   {},
 	"record":    {},
 	"commitlog": {"fsys", "record"},
 	"partition": {"commitlog", "fsys", "record"},

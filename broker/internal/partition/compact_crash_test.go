@@ -13,21 +13,23 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/powercut"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
-// TestCompactionCrashes cuts the power at random calls while keyed work and compaction
+// TestPowerCutsInCompaction cuts the power at random calls while keyed work and compaction
 // go on. What is found was appended, and the last acknowledged value of each key, or a
 // later one, is there.
-func TestCompactionCrashes(t *testing.T) {
-	seeds := uint64(100)
-	if slow {
-		seeds = 20
-	}
-	for seed := uint64(1); seed <= seeds; seed++ {
+func TestPowerCutsInCompaction(t *testing.T) {
+	const seeds = 60
+	var tally powercut.Tally
+	t.Cleanup(func() {
+		tally.Report(t, seeds*11, powercut.Append, powercut.Roll, powercut.Checkpoint, powercut.Cleaning, powercut.Swap, powercut.Journal, powercut.Recovery)
+	})
+	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			compactionCrashes(t, seed)
+			compactionCrashes(t, seed, &tally)
 		})
 	}
 }
@@ -47,24 +49,30 @@ func (h *history) clone() *history {
 	return c
 }
 
-func compactionCrashes(t *testing.T, seed uint64) {
+func compactionCrashes(t *testing.T, seed uint64, tally *powercut.Tally) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	mem, h := fsys.NewMem(), &history{all: map[int64]kv{}}
 	cfg := commitlog.Config{Compact: true, SegmentBytes: int64(500 + rng.IntN(1500)), DirtyRatio: 0.01, IndexInterval: 200, DeleteRetention: time.Nanosecond}
 	for epoch := int32(1); epoch < 12; epoch += 2 {
 		var left *fsys.Mem
 		var then *history
-		at, crashSeed := rng.Int64N(400), rng.Uint64()
-		var calls atomic.Int64
+		crashSeed := rng.Uint64()
+		trigger := powercut.Pick(rng, 400, powercut.Cleaning, powercut.Swap, powercut.Swap, powercut.Roll, powercut.Checkpoint, powercut.Recovery)
+		var watch powercut.Watch
 		hooked := &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
-			if c.Mutates() && calls.Add(1)-1 == at {
-				h.mu.Lock()
-				defer h.mu.Unlock()
-				then, left = h.clone(), mem.Crash(crashSeed)
+			if c.Mutates() {
+				if phase := watch.Phase(c); trigger.Hit(phase) {
+					h.mu.Lock()
+					defer h.mu.Unlock()
+					tally.Count(true, phase)
+					then, left = h.clone(), mem.Crash(crashSeed)
+				}
 			}
 			return nil
 		}}
+		watch.Recovering(true)
 		e := compactionWorld(t, hooked, cfg, epoch)
+		watch.Recovering(false)
 		h.check(t, e)
 		var pending []*Pending
 		for range 150 {
@@ -103,6 +111,7 @@ func compactionCrashes(t *testing.T, seed uint64) {
 		}
 		e.close()
 		if left == nil {
+			tally.Count(true, powercut.Idle)
 			then, left = h.clone(), mem.Crash(crashSeed)
 		}
 		mem, h = left, then
@@ -110,6 +119,7 @@ func compactionCrashes(t *testing.T, seed uint64) {
 		h.check(t, e)
 		h.acked = e.Offsets().LogEnd
 		mem = mem.Crash(rng.Uint64())
+		tally.Count(true, powercut.Recovery)
 		e.close()
 	}
 }

@@ -5,49 +5,57 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/powercut"
 )
 
 var (
-	crashSeeds = flag.Uint64("crash.seeds", 170, "how many chains of power cuts to run")
+	crashSeeds = flag.Uint64("crash.seeds", 220, "how many chains of power cuts to run")
 	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
 )
 
-// TestCrashes runs random work under each flush policy, cuts the power or kills the
-// process at a random call to the file system, recovers what that left and goes on
-// from there, several times in a chain. After each: what was acknowledged is there,
+// TestPowerCuts runs random work under each flush policy, cuts the power or kills the
+// process at a call to the file system, recovers what that left and goes on from
+// there, several times in a chain. After each: what was acknowledged is there,
 // what is there was appended there, producers and transactions go on where they
 // were; and what recovery showed survives a power cut at once.
-func TestCrashes(t *testing.T) {
+func TestPowerCuts(t *testing.T) {
 	first, n := uint64(1), *crashSeeds
-	if slow {
-		n /= 4
-	}
+	var tally powercut.Tally
 	if *crashSeed > 0 {
 		first, n = *crashSeed, 1
+	} else {
+		t.Cleanup(func() {
+			tally.Report(t, min(2000, int(n)*crashesPerChain), powercut.Append, powercut.Roll, powercut.Retention, powercut.Checkpoint,
+				powercut.Journal, powercut.JournalWrap, powercut.Recovery, powercut.OpenTxn)
+		})
 	}
 	for seed := first; seed < first+n; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			crashes(t, seed)
+			crashes(t, seed, &tally)
 		})
 	}
 }
 
 const crashesPerChain = 6
 
-func crashes(t *testing.T, seed uint64) {
+func crashes(t *testing.T, seed uint64, tally *powercut.Tally) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	mem := fsys.NewMem()
 	w := &world{t: t, rng: rng, model: newModel(3), flush: commitlog.FlushGroup}
 	w.journal = []int64{-1, 20 << 10, 64 << 10}[rng.IntN(3)]
-	if seed%4 == 0 {
+	switch seed % 8 {
+	case 0, 4:
 		w.flush = commitlog.FlushOS
+	case 2:
+		w.flush = commitlog.FlushInterval
 	}
 	w.cfg = commitlog.Config{SegmentBytes: int64(1500 + rng.IntN(4000)), IndexInterval: 300, RetentionTime: -1}
 	if rng.IntN(3) == 0 {
@@ -57,9 +65,14 @@ func crashes(t *testing.T, seed uint64) {
 		// At one call: the file system as it could be found, and the model.
 		var left *fsys.Mem
 		var then *model
-		at, power, crashSeed := rng.Int64N(150), rng.IntN(3) > 0, rng.Uint64()
-		crash := func() {
+		power, crashSeed := rng.IntN(3) > 0, rng.Uint64()
+		crash := func(phase powercut.Phase) {
 			then = w.model.clone()
+			phases := []powercut.Phase{phase}
+			if then.openTxns() {
+				phases = append(phases, powercut.OpenTxn)
+			}
+			tally.Count(power, phases...)
 			if !power {
 				left = mem.Kill()
 				return
@@ -69,18 +82,23 @@ func crashes(t *testing.T, seed uint64) {
 				then.forgetAcks() // nothing was promised
 			}
 		}
-		var calls atomic.Int64
+		trigger := powercut.Pick(rng, 150, powercut.Roll, powercut.Retention, powercut.Checkpoint, powercut.Journal, powercut.JournalWrap, powercut.Recovery)
+		var watch powercut.Watch
 		w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
-			if c.Mutates() && calls.Add(1)-1 == at {
-				w.model.mu.Lock() // the model and the disk at one moment
-				defer w.model.mu.Unlock()
-				crash()
+			if c.Mutates() {
+				if phase := watch.Phase(c); trigger.Hit(phase) {
+					w.model.mu.Lock() // the model and the disk at one moment
+					defer w.model.mu.Unlock()
+					crash(phase)
+				}
 			}
 			return nil
 		}}
+		watch.Recovering(true)
 		if err := w.open(); err != nil {
 			t.Fatalf("open: %v", err)
 		}
+		watch.Recovering(false)
 		if w.epoch > 1 {
 			for i := range w.parts {
 				w.check(i, false)
@@ -94,7 +112,7 @@ func crashes(t *testing.T, seed uint64) {
 		}
 		w.close()
 		if left == nil { // the work was too short
-			crash()
+			crash(powercut.Idle)
 		}
 		mem, w.model = left, then
 
@@ -106,42 +124,65 @@ func crashes(t *testing.T, seed uint64) {
 			w.check(i, false)
 		}
 		again := mem.Crash(rng.Uint64())
+		tally.Count(true, powercut.Recovery)
 		w.close()
 		mem = again
 	}
 }
 
+// faults are the ways in which a call fails, and the calls that fail so.
+var faults = []struct {
+	err error
+	ops string // empty = every call that changes something
+}{
+	{fsys.ErrIO, ""},
+	{fsys.ErrNoSpace, "write create mkdir rename truncate preallocate"},
+	{fsys.ErrShort, "write"},
+}
+
 // TestEveryCallFails fails each call to the file system once, in turn, in each way.
 // The process lives on or stops the partition; what was acknowledged stays.
 func TestEveryCallFails(t *testing.T) {
-	step := int64(1)
-	if slow {
-		step = 4
-	}
-	for i, fault := range []error{fsys.ErrIO, fsys.ErrNoSpace, fsys.ErrShort} {
-		t.Run(fault.Error(), func(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.err.Error(), func(t *testing.T) {
 			t.Parallel()
-			for n := int64(i) % step; ; n += step {
-				if !failNth(t, n, fault) {
-					t.Logf("%d calls", n)
-					return
+			ops := map[string]int{}
+			for n := int64(0); ; n++ {
+				op := failNth(t, n, f.err, f.ops)
+				if op == "" {
+					break
+				}
+				ops[op]++
+			}
+			t.Logf("calls failed once: %v", ops)
+			want := f.ops
+			if want == "" {
+				want = "write sync rename truncate create syncdir remove"
+			}
+			for _, op := range strings.Fields(want) {
+				if ops[op] == 0 && op != "mkdir" && op != "preallocate" {
+					t.Errorf("no %s was made to fail", op)
 				}
 			}
 		})
 	}
 }
 
-// failNth runs the same work with the n-th call failing; false when there were fewer.
-func failNth(t *testing.T, n int64, fault error) bool {
-	var fired atomic.Bool
+// failNth runs the same work with the n-th of the calls named by ops failing, and
+// returns which one that was; none when there were fewer.
+func failNth(t *testing.T, n int64, fault error, ops string) string {
+	var failed atomic.Pointer[string]
 	mem := fsys.NewMem()
 	hook := fsys.Nth(n, fault)
 	w := &world{t: t, rng: rand.New(rand.NewPCG(7, 7)), model: newModel(2), flush: commitlog.FlushGroup, journal: 30 << 10}
-	w.cfg = commitlog.Config{SegmentBytes: 2500, IndexInterval: 300, RetentionTime: -1, RetentionBytes: 9000}
+	w.cfg = commitlog.Config{SegmentBytes: 2000, IndexInterval: 300, RetentionTime: -1, RetentionBytes: 5000}
 	w.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+		if ops != "" && !slices.Contains(strings.Fields(ops), c.Op) {
+			return nil
+		}
 		err := hook(c)
 		if err != nil {
-			fired.Store(true)
+			failed.Store(&c.Op)
 		}
 		return err
 	}}
@@ -150,7 +191,7 @@ func failNth(t *testing.T, n int64, fault error) bool {
 			t.Fatalf("call %d: open: %v", n, err)
 		}
 	} else {
-		for range 150 {
+		for after := 0; after < 80; after++ {
 			w.step()
 			if w.rng.IntN(3) == 0 {
 				for i := range w.parts {
@@ -179,7 +220,10 @@ func failNth(t *testing.T, n int64, fault error) bool {
 		}
 		after.close()
 	}
-	return fired.Load()
+	if op := failed.Load(); op != nil {
+		return *op
+	}
+	return ""
 }
 
 // TestDiskFullHeals: writes fail while the disk is full and work again after.

@@ -69,6 +69,24 @@ func (m *model) clone() *model {
 	return c
 }
 
+// openTxns tells whether a transaction is open in a partition.
+func (m *model) openTxns() bool {
+	for _, p := range m.parts {
+		open := map[int64]bool{}
+		for _, a := range p.attempts {
+			if a.txn || a.marker != nil {
+				open[a.pid] = a.txn
+			}
+		}
+		for _, is := range open {
+			if is {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // forgetAcks keeps only the promises that recovery made.
 func (m *model) forgetAcks() {
 	for _, p := range m.parts {
