@@ -35,6 +35,7 @@ import (
 type Broker struct {
 	cfg       Config
 	fs        fsys.FS
+	reserve   *datadir.Reserve // nil = none
 	lock      io.Closer
 	log       *clusterlog.Log
 	cluster   *cluster.Cluster
@@ -85,6 +86,10 @@ func (b *Broker) open() error {
 		return fmt.Errorf("locking the data directory %s (--data-dir): %w", dir, err)
 	}
 	b.lock = lock
+	if b.cfg.DiskReserve > 0 && !b.cfg.InMemory {
+		b.reserve = datadir.OpenReserve(b.fs, dir, b.cfg.DiskReserve, time.Second, b.cfg.Logger)
+		b.fs = b.reserve
+	}
 	if err := b.openCluster(dir); err != nil {
 		return err
 	}
@@ -92,12 +97,20 @@ func (b *Broker) open() error {
 	if err != nil {
 		return err
 	}
-	b.committer, err = commitlog.NewCommitter(commitlog.CommitterConfig{
-		FS: b.fs, Dir: dir, Flush: flush, Interval: b.cfg.FlushEvery, Logger: b.cfg.Logger,
-	})
-	if err != nil {
+	committer := commitlog.CommitterConfig{
+		FS: b.fs, Dir: dir, Flush: flush, OnFailed: b.log.Fail, Logger: b.cfg.Logger,
+	}
+	if flush == commitlog.FlushInterval {
+		committer.Interval = b.cfg.FlushEvery
+	}
+	if b.reserve != nil {
+		committer.Space = b.reserve
+	}
+	if b.committer, err = commitlog.NewCommitter(committer); err != nil {
 		return err
 	}
+	// Its own goroutine: the log is locked, and the committer will want to lock it.
+	b.log.OnFailed(func(cause error) { b.background.Go(func() { b.committer.Fail(cause) }) })
 	b.topics, err = topics.New(topics.Config{
 		FS: b.fs, Dir: path.Join(dir, "topics"), Committer: b.committer,
 		ProducerExpiry: b.cfg.ProducerIDExpiration, Logger: b.cfg.Logger, Now: time.Now,
@@ -174,7 +187,7 @@ func (b *Broker) openServer() error {
 		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
 		Trace: b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
-	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats})
+	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats, ReadOnly: b.committer.Failed, DiskFull: b.diskFull})
 	b.server = server.New(server.Config{
 		Handler:        handler,
 		Limits:         wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
@@ -237,6 +250,9 @@ func (b *Broker) advertise(s *api.Session) (string, int32) {
 	return host, port
 }
 
+// diskFull says that producers are refused for lack of space.
+func (b *Broker) diskFull() bool { return b.reserve != nil && b.reserve.Full() }
+
 func randomID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -294,6 +310,9 @@ func (b *Broker) close(ctx context.Context) error {
 		}
 		if b.log != nil {
 			errs = append(errs, b.log.Close())
+		}
+		if b.reserve != nil {
+			errs = append(errs, b.reserve.Close())
 		}
 		if b.lock != nil {
 			errs = append(errs, b.lock.Close())

@@ -76,6 +76,11 @@ type Config struct {
 	Flush FlushPolicy
 	// FlushEvery is the time between syncs under FlushInterval; default 1 s.
 	FlushEvery time.Duration
+	// DiskReserve is how many bytes of the disk are kept for the broker's own needs:
+	// when the rest is full, producers are refused until there is space again, and
+	// offsets, transactions, deletes and retention go on. Default 64 MiB; negative =
+	// none. InMemory has none.
+	DiskReserve int64
 
 	// DefaultPartitions is the number of partitions of a topic whose creator does
 	// not say; default 1.
@@ -173,6 +178,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.NodeID, 1)
 	setDefault(&c.Flush, FlushGroup)
 	setDefault(&c.FlushEvery, time.Second)
+	setDefault(&c.DiskReserve, 64<<20)
 	setDefault(&c.DefaultPartitions, 1)
 	setDefault(&c.OffsetsPartitions, 50)
 	setDefault(&c.TransactionsPartitions, 50)

@@ -70,3 +70,10 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 }
+
+// metricsPage is what a scrape of the broker gets.
+func metricsPage(b *brokertest.Broker) string {
+	page := httptest.NewRecorder()
+	b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	return page.Body.String()
+}

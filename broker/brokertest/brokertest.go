@@ -40,7 +40,7 @@ type Broker struct {
 func Start(t testing.TB, opts ...func(*broker.Config)) *Broker {
 	t.Helper()
 	cfg := broker.Config{
-		DataDir: t.TempDir(), Listen: "127.0.0.1:0", GroupInitialRebalanceDelay: -1,
+		DataDir: t.TempDir(), Listen: "127.0.0.1:0", GroupInitialRebalanceDelay: -1, DiskReserve: -1,
 		Logger: slog.New(slog.NewTextHandler(&output{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, opt := range opts {

@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.BoolVar(&cfg.AllowRemote, "allow-remote", false, "allow --listen on an address that other machines can reach, without authentication")
 	flags.StringVar((*string)(&cfg.Flush), "flush", env("QUOKKA_BROKER_FLUSH", "group"), "when acknowledged records are on the disk: group (before), interval or os")
 	flags.DurationVar(&cfg.FlushEvery, "flush-every", time.Second, "time between syncs with --flush interval")
+	flags.Int64Var(&cfg.DiskReserve, "disk-reserve", 64<<20, "bytes of the disk kept for offsets, transactions and deletes when the rest is full; negative: none")
 	flags.IntVar(&cfg.DefaultPartitions, "default-partitions", 1, "partitions of a topic whose creator does not say")
 	flags.BoolVar(&cfg.DisableAutoCreateTopics, "no-auto-create", false, "refuse unknown topics instead of creating them")
 	flags.StringVar(&cfg.ClusterID, "cluster-id", "", "refuse a data directory of another cluster (default: whatever it is)")

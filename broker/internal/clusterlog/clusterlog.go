@@ -36,15 +36,16 @@ type Log struct {
 	fs  fsys.FS
 	dir string
 
-	mu     sync.Mutex
-	f      fsys.File
-	end    int64
-	failed error // after a failed write or sync the state of the file is unknown
+	mu       sync.Mutex
+	f        fsys.File
+	end      int64
+	failed   error // after a failed sync what the disk has is unknown
+	onFailed func(error)
 }
 
 // Open opens or makes the log in dir and returns its records.
 func Open(fs fsys.FS, dir string) (*Log, [][]byte, error) {
-	l := &Log{fs: fs, dir: dir}
+	l := &Log{fs: fs, dir: dir, onFailed: func(error) {}}
 	file := path.Join(dir, name)
 	f, err := fs.Open(file)
 	if errors.Is(err, fsys.ErrNotExist) {
@@ -134,8 +135,34 @@ func frame(records [][]byte) []byte {
 	return b
 }
 
-// Append writes records and returns once they are durable. After a failure
-// nothing is written any more: what reached the disk is not known.
+// OnFailed sets what is called when a sync failed and nothing is written any more. The
+// log is locked meanwhile.
+func (l *Log) OnFailed(f func(error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onFailed = f
+}
+
+// Fail ends all writing: something else of the data directory failed.
+func (l *Log) Fail(cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = fmt.Errorf("the data directory is read-only until the broker is restarted: %w", cause)
+	}
+}
+
+// lost ends all writing after a failed sync: what reached the disk is not known. mu is
+// held.
+func (l *Log) lost(cause error) error {
+	l.failed = fmt.Errorf("the cluster log could not be synced; nothing is written until the broker is restarted: %w", cause)
+	l.onFailed(cause)
+	return cause
+}
+
+// Append writes records and returns once they are durable. A write that fails, for
+// lack of space, leaves the log as it was. After a failed sync nothing is written any
+// more.
 func (l *Log) Append(records ...[]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,19 +170,23 @@ func (l *Log) Append(records ...[]byte) error {
 		return l.failed
 	}
 	b := frame(records)
-	_, err := l.f.WriteAt(b, l.end)
-	if err == nil {
-		err = l.f.SyncData()
-	}
-	if err != nil {
-		l.failed = fmt.Errorf("the cluster log failed earlier, restart the broker: %w", err)
+	if _, err := l.f.WriteAt(b, l.end); err != nil {
+		// A part of the frame may be there. The next one begins at the same place, but
+		// may be shorter.
+		if cut := l.f.Truncate(l.end); cut != nil {
+			return l.lost(errors.Join(err, cut))
+		}
 		return err
+	}
+	if err := l.f.SyncData(); err != nil {
+		return l.lost(err)
 	}
 	l.end += int64(len(b))
 	return nil
 }
 
-// Replace puts records in the place of all there are.
+// Replace puts records in the place of all there are. Until the new file has its name
+// a failure leaves the log as it was.
 func (l *Log) Replace(records [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,12 +206,11 @@ func (l *Log) Replace(records [][]byte) error {
 	if err == nil {
 		err = l.fs.Rename(tmp, path.Join(l.dir, name))
 	}
-	if err == nil {
-		err = l.fs.SyncDir(l.dir)
-	}
 	if err != nil {
-		l.failed = fmt.Errorf("the cluster log failed earlier, restart the broker: %w", err)
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Close(), l.fs.Remove(tmp))
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return errors.Join(l.lost(err), f.Close())
 	}
 	old := l.f
 	l.f, l.end = f, int64(len(b))

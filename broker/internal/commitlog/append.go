@@ -20,8 +20,8 @@ type Appended struct {
 // The batch is written by the committer and must stay untouched until Written has
 // passed it. The lock is held.
 func (l *Log) Append(batch []byte, info *record.Info, epoch int32, origin Origin) (Appended, error) {
-	if l.stopped != nil {
-		return Appended{}, l.stopped
+	if err := l.Refuses(); err != nil {
+		return Appended{}, err
 	}
 	var marker record.Marker
 	isMarker := false
@@ -46,6 +46,10 @@ func (l *Log) Append(batch []byte, info *record.Info, epoch int32, origin Origin
 			}
 		}
 	}
+	client := origin == Client && !l.opts.Internal
+	if client && l.opts.Committer.full() {
+		return Appended{}, errDiskFull
+	}
 	if origin == Replica {
 		if info.BaseOffset < l.end || (info.BaseOffset > l.end && !l.opts.Gaps) || info.LeaderEpoch < l.epochs.latest() {
 			return Appended{}, record.Errorf(record.CodeCorruptMessage, "replicated batch at offset %d, epoch %d does not follow offset %d, epoch %d",
@@ -55,13 +59,19 @@ func (l *Log) Append(batch []byte, info *record.Info, epoch int32, origin Origin
 		info.BaseOffset, info.LeaderEpoch = l.end, epoch
 		record.Stamp(batch, l.end, epoch)
 	}
-	l.stage(batch, info, marker, isMarker)
+	l.stage(staged{batch: batch, info: *info, client: client}, marker, isMarker)
 	return Appended{Base: info.BaseOffset, Last: info.LastOffset(), Timestamp: -1}, nil
 }
 
+// errDiskFull is one that clients try again.
+var errDiskFull = record.Errorf(record.CodeStorageError, "the broker's disk is full; records are taken again once there is space")
+
+// full tells whether clients' batches are to be refused for lack of space.
+func (c *Committer) full() bool { return c.cfg.Space != nil && c.cfg.Space.Full() }
+
 // stage gives a checked batch its place. The lock is held.
-func (l *Log) stage(batch []byte, info *record.Info, marker record.Marker, isMarker bool) {
-	e := staged{batch: batch, info: *info}
+func (l *Log) stage(e staged, marker record.Marker, isMarker bool) {
+	info := &e.info
 	l.place(&e)
 	l.epochs.assign(info.LeaderEpoch, info.BaseOffset)
 	switch {

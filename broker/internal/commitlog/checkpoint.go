@@ -129,7 +129,7 @@ func (l *Log) runUpkeep() {
 	}
 	l.dropBelowStart()
 	l.Lock()
-	compact := l.cfg.Compact && l.stopped == nil
+	compact := l.cfg.Compact && l.Refuses() == nil
 	l.Unlock()
 	if compact {
 		l.opts.Committer.cleanSoon(l)
@@ -139,7 +139,7 @@ func (l *Log) runUpkeep() {
 func (l *Log) checkpointAtMark() error {
 	l.Lock()
 	var m *mark
-	for l.stopped == nil && len(l.marks) > 0 && l.marks[0].offset <= l.durable {
+	for l.Refuses() == nil && len(l.marks) > 0 && l.marks[0].offset <= l.durable {
 		m = &mark{}
 		*m = l.marks[0]
 		l.marks = l.marks[1:]

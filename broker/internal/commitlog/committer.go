@@ -54,8 +54,21 @@ type CommitterConfig struct {
 	// CompactMemory bounds the map of keys of a compaction
 	// (log.cleaner.dedupe.buffer.size); 0 = 64 MiB.
 	CompactMemory int64
+	// Space is the disk's, if somebody watches it; nil = nobody.
+	Space Space
+	// OnFailed, if it is set, is told once that the data directory takes no more
+	// writes, because the commit journal failed; see Fail.
+	OnFailed func(error)
 	// Logger receives what no caller waits for; nil = slog.Default().
 	Logger *slog.Logger
+}
+
+// Space knows whether there is room on the disk; see datadir.Reserve.
+type Space interface {
+	// Full says that what clients send is to be refused.
+	Full() bool
+	// NoSpace is told that a write found the disk full. Trying it again may succeed.
+	NoSpace()
 }
 
 // Committer writes and syncs what many logs staged, in rounds: one round takes
@@ -72,7 +85,7 @@ type Committer struct {
 	closing bool
 	stats   Stats
 	logs    map[*Log]struct{} // those open
-	failed  error             // the journal cannot be trusted: no log takes anything
+	failed  error             // the journal cannot be trusted: no log takes anything more
 	journal *journal          // nil where there is none
 	// replayed is how far logs must reach after the journal was written into them;
 	// each is looked at once, when it is opened.
@@ -258,7 +271,7 @@ func (c *Committer) settle(r *round, s *Stats) {
 			go c.cleanJournal(switched)
 		}
 		if err != nil {
-			c.fail(err)
+			c.Fail(err)
 			return
 		}
 		if ok {

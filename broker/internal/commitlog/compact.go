@@ -83,7 +83,7 @@ func (l *Log) runCompaction(p *compactPlan) error {
 func (l *Log) planCompaction() *compactPlan {
 	l.Lock()
 	defer l.Unlock()
-	if l.stopped != nil {
+	if l.Refuses() != nil {
 		return nil
 	}
 	p := &compactPlan{dirty: max(l.compacted, l.start), now: l.opts.Now().UnixMilli(), cfg: l.cfg, last: map[int64]lastOf{}}
@@ -192,7 +192,7 @@ func (l *Log) saveCompacted(end int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.Lock()
-	if l.stopped != nil {
+	if l.Refuses() != nil {
 		l.Unlock()
 		return nil
 	}

@@ -115,6 +115,7 @@ func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 	if size+leave > j.half {
 		return b, false, nil
 	}
+	cur, pos, gen := j.cur, j.pos, j.gen
 	if j.pos+size+leave > j.half {
 		if j.stuck || len(j.dirty[1-j.cur]) > 0 {
 			return b, false, nil
@@ -133,6 +134,11 @@ func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 	f := j.files[j.cur]
 	if _, err = f.WriteAt(b, j.pos); err == nil {
 		err = f.SyncData()
+	} else if fsys.IsNoSpace(err) {
+		// A file system that never writes in place. What was written of the record is
+		// no whole one, and the next goes over it.
+		j.cur, j.pos, j.gen, j.seq = cur, pos, gen, j.seq-1
+		return b, false, nil
 	}
 	if err != nil {
 		j.err = fmt.Errorf("journal %s: %w", journalFile(j.dir, j.cur), err)
@@ -180,7 +186,8 @@ func (j *journal) createFile(i int) error {
 	}
 	zeros := make([]byte, min(j.half, 1<<20))
 	for at := size / journalAlign * journalAlign; at < j.half; at += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), j.half-at)], at); err != nil {
+		// Without the journal things are slower, so it must not take the reserve.
+		if _, err := f.WriteVAt([][]byte{zeros[:min(int64(len(zeros)), j.half-at)]}, at); err != nil {
 			return err
 		}
 	}

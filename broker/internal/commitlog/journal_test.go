@@ -136,15 +136,22 @@ func TestJournalIsRemovedWhenUnwanted(t *testing.T) {
 	}
 }
 
-// TestFailedJournalStopsEverything: the journal speaks for all logs.
-func TestFailedJournalStopsEverything(t *testing.T) {
+// TestFailedJournalMakesReadOnly: the journal speaks for all logs, so that its failed
+// sync, never tried again, ends all writing. What was acknowledged can be read, also
+// in logs that are opened later.
+func TestFailedJournalMakesReadOnly(t *testing.T) {
 	var fail atomic.Bool
+	var syncs atomic.Int64
 	f := journaled(t, &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
-		if fail.Load() && c.Op == "sync" && strings.Contains(c.Name, "journal") {
-			return fsys.ErrIO
+		if fail.Load() && (c.Op == "sync" || c.Op == "syncdir") {
+			syncs.Add(1)
+			if strings.Contains(c.Name, "journal") {
+				return fsys.ErrIO
+			}
 		}
 		return nil
 	}}, 64<<10)
+	end := f.End()
 	other, err := Open(Options{FS: f.fs, Dir: "/data/t-1", Committer: f.c, Owner: &idle{}, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
@@ -159,10 +166,39 @@ func TestFailedJournalStopsEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped := func(l *Log) bool { l.Lock(); defer l.Unlock(); return l.Stopped() != nil }
-	waitFor(t, func() bool { return stopped(other) && stopped(f.Log) })
-	if _, err := Open(Options{FS: f.fs, Dir: "/data/t-2", Committer: f.c, Owner: &idle{}, Logger: quiet}); err == nil {
-		t.Fatal("opened a log in a data directory that takes no writes")
+	refuses := func(l *Log) bool { l.Lock(); defer l.Unlock(); return l.Refuses() != nil }
+	waitFor(t, func() bool { return refuses(other) && refuses(f.Log) })
+	var kafka *record.Error
+	if failed := f.opts.Owner.(*idle).failed; !errors.As(failed, &kafka) || kafka.Code != record.CodeStorageError || f.c.Failed() == nil {
+		t.Fatal("the append was not failed as it should be:", failed)
+	}
+	f.Lock()
+	settled := f.Settled()
+	f.Unlock()
+	if settled != end {
+		t.Fatalf("acknowledged up to %d without a sync, the log ended at %d", settled, end)
+	}
+	if b, next, err := f.Read(ReadRequest{Limit: end, MaxBytes: 1 << 20}); err != nil || next != end || len(b) == 0 {
+		t.Fatal("reads do not go on:", next, err)
+	}
+	// Neither upkeep nor retention touch the disk any more.
+	syncs.Store(0)
+	if err := errors.Join(f.SetStart(1), f.Clean()); err == nil {
+		t.Fatal("the log start was raised in a data directory that is read-only")
+	}
+	if _, err := f.Truncate(0); err == nil {
+		t.Fatal("truncated")
+	}
+	if n := syncs.Load(); n != 0 {
+		t.Fatalf("%d syncs after the failed one", n)
+	}
+	late, err := Open(Options{FS: f.fs, Dir: "/data/t-2", Committer: f.c, Owner: &idle{}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if !refuses(late) {
+		t.Fatal("a log opened later takes writes")
 	}
 }
 

@@ -71,9 +71,6 @@ func (c *Committer) void(l *Log) error {
 func (c *Committer) register(l *Log) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failed != nil {
-		return c.failed
-	}
 	// What the journal had was acknowledged, so the log must have it now.
 	end, ok := c.replayed[l.opts.Dir]
 	delete(c.replayed, l.opts.Dir)
@@ -81,6 +78,9 @@ func (c *Committer) register(l *Log) error {
 		return &DamageError{File: fileName(l.opts.Dir, seg.base, logSuffix), Pos: seg.size, Err: errors.New("a batch below the end that the commit journal knows is damaged")}
 	}
 	c.logs[l] = struct{}{}
+	if c.failed != nil {
+		l.freeze(c.failed)
+	}
 	return nil
 }
 
@@ -92,20 +92,37 @@ func (c *Committer) unregister(l *Log) {
 	delete(c.dirty, l)
 }
 
-// fail stops every log: the journal, which speaks for all of them, failed.
-func (c *Committer) fail(cause error) {
-	err := record.Errorf(record.CodeStorageError, "commit: %v", cause)
+// Fail makes the data directory read-only: nothing is written to it any more, what
+// can be read goes on to be. It is for a failed sync of what speaks for all logs, the
+// commit journal or the cluster log; only the first counts.
+func (c *Committer) Fail(cause error) {
+	err := record.Errorf(record.CodeStorageError, "the data directory is read-only since a sync failed: %v", cause)
 	c.mu.Lock()
+	if c.failed != nil {
+		c.mu.Unlock()
+		return
+	}
 	c.failed = err
 	logs := make([]*Log, 0, len(c.logs))
 	for l := range c.logs {
 		logs = append(logs, l)
 	}
 	c.mu.Unlock()
-	c.cfg.Logger.Error("the commit journal failed, the data directory takes no more writes; restart the broker once the disk is sound", "dir", c.cfg.Dir, "err", cause)
+	c.cfg.Logger.Error("a sync that speaks for the whole data directory failed: it is read-only from now on, reads go on. "+
+		"Nothing that was acknowledged is lost. Look into the disk (dmesg, smartctl), then restart the broker", "dir", c.cfg.Dir, "err", cause)
 	for _, l := range logs {
 		l.Lock()
-		l.stop(err)
+		l.freeze(err)
 		l.Unlock()
 	}
+	if c.cfg.OnFailed != nil {
+		c.cfg.OnFailed(cause)
+	}
+}
+
+// Failed is why the data directory is read-only, or nil.
+func (c *Committer) Failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }

@@ -32,8 +32,11 @@ type Options struct {
 	Config    Config
 	Committer *Committer
 	Owner     Owner
-	Logger    *slog.Logger
-	Now       func() time.Time
+	// Internal is a log of the broker's own: it may use what of the disk is kept from
+	// clients.
+	Internal bool
+	Logger   *slog.Logger
+	Now      func() time.Time
 	// Gaps accepts offsets that are not contiguous: a follower of a compacted log.
 	Gaps bool
 }
@@ -82,17 +85,19 @@ type Log struct {
 	lives     atomic.Int64 // rises when journal entries of this log become worthless
 	clean     bool         // closed with everything synced
 	closing   atomic.Bool  // a compaction under way is to give up
-	stopped   error        // *record.Error once the log takes no more
-	changed   sync.Cond    // written, durable or stopped has changed
+	stopped   error        // *record.Error once the log is not to be used any more
+	frozen    error        // *record.Error once nothing is written to it any more
+	changed   sync.Cond    // written, durable, stopped or frozen has changed
 }
 
 // staged is a batch that has its offset and waits to be written.
 type staged struct {
-	batch []byte
-	info  record.Info
-	abort AbortedTxn // the transaction it aborts; Last 0 = none
-	roll  bool       // begins a new segment
-	mark  *mark      // a mark to be placed in front of it
+	batch  []byte
+	info   record.Info
+	abort  AbortedTxn // the transaction it aborts; Last 0 = none
+	roll   bool       // begins a new segment
+	client bool       // some client's, which must leave the reserve of the disk alone
+	mark   *mark      // a mark to be placed in front of it
 }
 
 // tail is where the next batch will lie once all before it are written.
@@ -177,8 +182,17 @@ func (l *Log) Config() Config { return l.cfg }
 // SetConfig replaces the configuration for what comes next. The lock is held.
 func (l *Log) SetConfig(cfg Config) { l.cfg = cfg.WithDefaults() }
 
-// Stopped is why the log takes no more, or nil. The lock is held.
+// Stopped is why the log can be neither read nor written any more, or nil. The lock
+// is held.
 func (l *Log) Stopped() error { return l.stopped }
+
+// Refuses is why the log takes nothing more, or nil. The lock is held.
+func (l *Log) Refuses() error {
+	if l.stopped != nil {
+		return l.stopped
+	}
+	return l.frozen
+}
 
 // Size is the number of bytes in segments. The lock is held.
 func (l *Log) Size() int64 {
@@ -225,6 +239,17 @@ func (l *Log) stop(err error) {
 		return
 	}
 	l.stopped = err
+	l.dropStaged()
+	l.opts.Owner.Failed(l.Settled(), err)
+	l.changed.Broadcast()
+}
+
+// freeze ends all writing. What counts as stored can still be read. The lock is held.
+func (l *Log) freeze(err error) {
+	if l.Refuses() != nil {
+		return
+	}
+	l.frozen = err
 	l.dropStaged()
 	l.opts.Owner.Failed(l.Settled(), err)
 	l.changed.Broadcast()

@@ -43,7 +43,7 @@ func (c *Committer) cleanLogs(every time.Duration) {
 // Clean applies the log's cleanup policy once. It takes the lock itself.
 func (l *Log) Clean() error {
 	l.Lock()
-	cfg, stopped := l.cfg, l.stopped
+	cfg, stopped := l.cfg, l.Refuses()
 	l.producers.expire(l.opts.Now().Add(-cfg.ProducerExpiry).UnixMilli())
 	l.Unlock()
 	if stopped != nil {
@@ -133,7 +133,7 @@ func (l *Log) rollNow() error {
 	l.io.Lock()
 	defer l.io.Unlock()
 	l.Lock()
-	if l.stopped != nil || l.written < l.end || l.active().size == 0 {
+	if l.Refuses() != nil || l.written < l.end || l.active().size == 0 {
 		defer l.Unlock()
 		return nil
 	}

@@ -6,7 +6,7 @@ func (l *Log) SetStart(offset int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.Lock()
-	if offset > l.durable && l.stopped == nil {
+	if offset > l.durable && l.Refuses() == nil {
 		// A start above the end of the log would be damage to the next recovery.
 		l.Unlock()
 		if err := l.Sync(); err != nil {
@@ -14,9 +14,9 @@ func (l *Log) SetStart(offset int64) error {
 		}
 		l.Lock()
 	}
-	if l.stopped != nil {
+	if err := l.Refuses(); err != nil {
 		defer l.Unlock()
-		return l.stopped
+		return err
 	}
 	if offset <= l.start {
 		l.Unlock()
@@ -44,7 +44,7 @@ func (l *Log) dropBelowStart() {
 	l.io.Lock()
 	l.Lock()
 	n := 0
-	for l.stopped == nil && n+1 < len(l.segs) && l.segs[n+1].base <= min(l.start, l.saved.base) {
+	for l.Refuses() == nil && n+1 < len(l.segs) && l.segs[n+1].base <= min(l.start, l.saved.base) {
 		n++
 	}
 	gone := l.segs[:n:n]

@@ -102,8 +102,12 @@ const cleanedChunk = 1 << 20
 func (l *Log) writeCleaned(c *cleaner, views []view, s *segment) error {
 	var buf []byte
 	var flushed int64
-	flush := func() error {
-		_, err := s.file.WriteAt(buf, flushed)
+	flush := func() (err error) {
+		if l.opts.Internal {
+			_, err = s.file.WriteAt(buf, flushed)
+		} else {
+			_, err = s.file.WriteVAt([][]byte{buf}, flushed) // not of the reserve
+		}
 		flushed += int64(len(buf))
 		buf = buf[:0]
 		return err
@@ -160,7 +164,7 @@ func (l *Log) swap(s *segment, views []view, next int64) (ok bool, err error) {
 	defer l.io.Unlock()
 	l.Lock()
 	first := slices.Index(l.segs, views[0].seg)
-	same := l.stopped == nil && first >= 0 && first+len(views) < len(l.segs)
+	same := l.Refuses() == nil && first >= 0 && first+len(views) < len(l.segs)
 	for i := range views {
 		same = same && l.segs[first+i] == views[i].seg
 	}

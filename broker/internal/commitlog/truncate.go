@@ -24,8 +24,8 @@ func (l *Log) Truncate(offset int64) (int64, error) {
 	}
 	l.Lock()
 	defer l.Unlock()
-	if l.stopped != nil {
-		return 0, l.stopped
+	if err := l.Refuses(); err != nil {
+		return 0, err
 	}
 	if offset < l.start {
 		return 0, record.Errorf(record.CodeOffsetOutOfRange, "offset %d lies below the log start, %d", offset, l.start)

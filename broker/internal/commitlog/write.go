@@ -3,6 +3,9 @@ package commitlog
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
 )
 
 // round is one turn of the committer: what it wrote and what has to be synced.
@@ -38,7 +41,7 @@ func (l *Log) writeStaged(r *round) {
 	defer l.io.Unlock()
 	l.Lock()
 	l.queued = false
-	if l.stopped != nil || len(l.staged) == 0 {
+	if l.Refuses() != nil || len(l.staged) == 0 {
 		l.Unlock()
 		return
 	}
@@ -55,7 +58,7 @@ func (l *Log) writeStaged(r *round) {
 	if err != nil {
 		l.failedWrite(err)
 	}
-	if l.stopped == nil && l.durable < l.written {
+	if l.Refuses() == nil && l.durable < l.written {
 		r.logs = append(r.logs, wrote{l, l.written, l.lives.Load()})
 		r.early = r.early || l.unsynced > l.opts.Committer.cfg.SyncBytes
 	}
@@ -91,6 +94,12 @@ func (l *Log) writeRun(batches []staged, r *round) error {
 		r.bufs = append(r.bufs, batches[i].batch)
 	}
 	n, err := seg.file.WriteVAt(r.bufs, seg.size)
+	if space := l.opts.Committer.cfg.Space; fsys.IsNoSpace(err) && space != nil {
+		space.NoSpace()
+		if !slices.ContainsFunc(batches, func(e staged) bool { return e.client }) {
+			n, err = seg.file.WriteVAt(r.bufs, seg.size)
+		}
+	}
 	clear(r.bufs)
 	l.Lock()
 	defer l.Unlock()
@@ -123,6 +132,9 @@ func (l *Log) writeRun(batches []staged, r *round) error {
 // else is written, so that no crash can bring them back between later batches. If
 // that fails as well the log stops. io and the lock are held.
 func (l *Log) failedWrite(cause error) {
+	if l.Refuses() != nil {
+		return
+	}
 	kafka := l.storageError("write", cause)
 	var lost fatalError
 	if errors.As(cause, &lost) {
@@ -205,8 +217,7 @@ func fatal(err error) error { return fatalError{err} }
 // runs in the committer, without locks.
 func (l *Log) syncFiles() (upTo int64, err error) {
 	l.Lock()
-	if l.stopped != nil {
-		err := l.stopped
+	if err := l.Refuses(); err != nil {
 		l.Unlock()
 		return 0, err
 	}
@@ -244,9 +255,10 @@ func (l *Log) synced(upTo int64, err error) {
 	l.Lock()
 	defer l.Unlock()
 	switch {
-	case l.stopped != nil:
+	case l.Refuses() != nil:
 	case err != nil:
-		l.opts.Logger.Error("sync failed, the partition is stopped; restart the broker once the disk is sound", "dir", l.opts.Dir, "err", err)
+		l.opts.Logger.Error("a sync failed: the partition is stopped and answers KAFKA_STORAGE_ERROR. Nothing that was acknowledged is lost. "+
+			"Look into the disk (dmesg, smartctl), then restart the broker", "dir", l.opts.Dir, "err", err)
 		l.stop(l.storageError("sync", err))
 	case upTo > l.durable:
 		l.durable = min(upTo, l.written)
@@ -264,11 +276,11 @@ func (l *Log) Sync() error {
 	l.Lock()
 	defer l.Unlock()
 	want := l.end
-	for l.stopped == nil && l.written < want {
+	for l.Refuses() == nil && l.written < want {
 		l.changed.Wait()
 	}
-	if l.stopped != nil {
-		return l.stopped
+	if err := l.Refuses(); err != nil {
+		return err
 	}
 	if l.durable >= want {
 		return nil
@@ -277,8 +289,5 @@ func (l *Log) Sync() error {
 	upTo, err := l.syncFiles()
 	l.synced(upTo, err)
 	l.Lock()
-	if l.stopped != nil {
-		return l.stopped
-	}
-	return nil
+	return l.Refuses()
 }

@@ -41,7 +41,7 @@ func kill(n *inode, done map[*inode]*inode) *inode {
 	if got := done[n]; got != nil {
 		return got
 	}
-	c := &inode{dir: n.dir, data: slices.Clone(n.data), durable: slices.Clone(n.durable), dirty: maps.Clone(n.dirty)}
+	c := &inode{dir: n.dir, data: slices.Clone(n.data), durable: slices.Clone(n.durable), dirty: maps.Clone(n.dirty), reserved: n.reserved}
 	done[n] = c
 	if !n.dir {
 		return c

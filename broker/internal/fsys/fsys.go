@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"syscall"
 )
 
 // FS is a file system. Names are slash-separated and relative to the process or
@@ -64,8 +65,8 @@ type File interface {
 	// SyncData makes the bytes durable, and the size where it changed, but may
 	// leave out other attributes.
 	SyncData() error
-	// Preallocate reserves space for [off, off+n) without changing the size,
-	// where the platform can; it is a hint.
+	// Preallocate takes the space for [off, off+n) without changing the size;
+	// errors.ErrUnsupported where that cannot be done.
 	Preallocate(off, n int64) error
 	// Size is the current size.
 	Size() (int64, error)
@@ -80,6 +81,12 @@ type Descriptor interface {
 
 // ErrLocked is returned by Lock when another holder has the lock.
 var ErrLocked = errors.New("fsys: locked by another process")
+
+// IsNoSpace tells whether an error says that the disk, or what of it may be used, is
+// full.
+func IsNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 // ErrNotExist matches errors about missing names.
 var ErrNotExist = fs.ErrNotExist

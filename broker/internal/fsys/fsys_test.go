@@ -70,6 +70,18 @@ func TestContract(t *testing.T) {
 			if free := must(fs.Free(dir)); free <= 0 {
 				t.Fatal(free)
 			}
+			p := must(fs.Create(filepath.Join(dir, "p")))
+			switch err := p.Preallocate(0, 8<<20); {
+			case errors.Is(err, errors.ErrUnsupported):
+				t.Logf("preallocation: not run: %v", err)
+			case err != nil, must(p.Size()) != 0:
+				t.Fatal(err, must(p.Size()))
+			default:
+				_, err := p.WriteAt([]byte("x"), 4<<20)
+				if err := errors.Join(err, p.Close(), fs.Remove(filepath.Join(dir, "p"))); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if err := errors.Join(fs.Remove(filepath.Join(dir, "y")), fs.RemoveAll(filepath.Join(root, "a")), fs.RemoveAll(filepath.Join(root, "a"))); err != nil {
 				t.Fatal(err)
 			}

@@ -31,6 +31,8 @@ type inode struct {
 	data    []byte
 	durable []byte
 	dirty   map[int64]struct{} // sectors of data that durable does not have yet
+	// reserved is how far space was preallocated; 0 = none. A power cut loses it.
+	reserved int64
 
 	names        map[string]*inode
 	durableNames map[string]*inode
@@ -117,7 +119,7 @@ func (m *Mem) Create(name string) (File, error) {
 	} else if n.dir {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	} else {
-		m.used -= int64(len(n.data))
+		m.used -= n.space()
 		n.truncate(0)
 	}
 	return &memFile{fs: m, n: n, name: name}, nil
@@ -152,7 +154,7 @@ func (m *Mem) Remove(name string) error {
 	if n.dir && len(n.names) > 0 {
 		return &fs.PathError{Op: "remove", Path: name, Err: fmt.Errorf("directory not empty")}
 	}
-	m.used -= int64(len(n.data))
+	m.used -= n.space()
 	d.unset(base)
 	return nil
 }
@@ -179,8 +181,11 @@ func (n *inode) clear() {
 	}
 }
 
+// space is what the file takes of the capacity.
+func (n *inode) space() int64 { return max(int64(len(n.data)), n.reserved) }
+
 func (n *inode) bytes() int64 {
-	total := int64(len(n.data))
+	total := n.space()
 	for _, c := range n.names {
 		total += c.bytes()
 	}
@@ -207,7 +212,7 @@ func (m *Mem) Rename(from, to string) error {
 		if old.dir && len(old.names) > 0 {
 			return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
 		}
-		m.used -= int64(len(old.data))
+		m.used -= old.space()
 	}
 	delete(fd.names, fb)
 	td.names[tb] = n

@@ -61,16 +61,16 @@ func (f *memFile) WriteVAt(bufs [][]byte, off int64) (int64, error) {
 // write writes as much as the capacity allows.
 func (m *Mem) write(n *inode, b []byte, off int64) (int, error) {
 	var err error
-	if grow := off + int64(len(b)) - int64(len(n.data)); grow > 0 && m.capacity > 0 && m.used+grow > m.capacity {
+	if grow := off + int64(len(b)) - n.space(); grow > 0 && m.capacity > 0 && m.used+grow > m.capacity {
 		fits := max(0, int64(len(b))-(m.used+grow-m.capacity))
 		b, err = b[:fits], ErrNoSpace
 	}
 	if len(b) == 0 {
 		return 0, err
 	}
-	before := len(n.data)
+	before := n.space()
 	n.grow(off + int64(len(b)))
-	m.used += int64(len(n.data) - before)
+	m.used += n.space() - before
 	copy(n.data[off:], b)
 	n.touch(off, off+int64(len(b)))
 	return len(b), err
@@ -92,6 +92,7 @@ func (n *inode) touch(from, to int64) {
 }
 
 func (n *inode) truncate(size int64) {
+	n.reserved = 0
 	if size < int64(len(n.data)) {
 		n.touch(size, int64(len(n.data)))
 		n.data = n.data[:size:size]
@@ -106,12 +107,12 @@ func (f *memFile) Truncate(size int64) error {
 	if err := f.check("truncate"); err != nil {
 		return err
 	}
-	before := len(f.n.data)
-	if f.fs.capacity > 0 && f.fs.used+size-int64(before) > f.fs.capacity {
+	before := f.n.space()
+	if f.fs.capacity > 0 && f.fs.used+size-before > f.fs.capacity {
 		return &fs.PathError{Op: "truncate", Path: f.name, Err: ErrNoSpace}
 	}
 	f.n.truncate(size)
-	f.fs.used += int64(len(f.n.data) - before)
+	f.fs.used += f.n.space() - before
 	return nil
 }
 
@@ -136,8 +137,22 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
-func (f *memFile) SyncData() error                { return f.Sync() }
-func (f *memFile) Preallocate(int64, int64) error { return f.check("preallocate") }
+func (f *memFile) SyncData() error { return f.Sync() }
+
+func (f *memFile) Preallocate(off, n int64) error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if err := f.check("preallocate"); err != nil {
+		return err
+	}
+	grow := max(0, off+n-f.n.space())
+	if f.fs.capacity > 0 && f.fs.used+grow > f.fs.capacity {
+		return &fs.PathError{Op: "preallocate", Path: f.name, Err: ErrNoSpace}
+	}
+	f.n.reserved = max(f.n.reserved, off+n)
+	f.fs.used += grow
+	return nil
+}
 
 func (f *memFile) Size() (int64, error) {
 	f.fs.mu.Lock()

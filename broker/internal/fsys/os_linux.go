@@ -69,7 +69,7 @@ func preallocate(f *os.File, off, n int64) error {
 	const keepSize = 1
 	err := syscall.Fallocate(int(f.Fd()), keepSize, off, n)
 	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
-		return nil
+		return errors.ErrUnsupported
 	}
 	return os.NewSyscallError("fallocate", err)
 }

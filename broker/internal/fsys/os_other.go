@@ -3,6 +3,7 @@
 package fsys
 
 import (
+	"errors"
 	"os"
 	"runtime"
 )
@@ -29,4 +30,4 @@ func syncDir(d *os.File) error {
 	return d.Sync()
 }
 
-func preallocate(*os.File, int64, int64) error { return nil }
+func preallocate(*os.File, int64, int64) error { return errors.ErrUnsupported }

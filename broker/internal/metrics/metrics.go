@@ -30,6 +30,10 @@ type Sources struct {
 	NodeID  int32
 	// Commits counts the rounds that made records durable.
 	Commits func() commitlog.Stats
+	// ReadOnly is why the data directory takes no more writes, or nil.
+	ReadOnly func() error
+	// DiskFull says that producers are refused for lack of space; nil = never.
+	DiskFull func() bool
 }
 
 // Metrics counts requests and serves everything.
@@ -114,6 +118,7 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.groups(r.Context(), p, marks)
 	m.requestFigures(p)
 	m.commits(p)
+	m.storage(p)
 	_ = p.Flush() // the scraper may have gone
 }
 
@@ -245,6 +250,21 @@ func (m *Metrics) commits(p *page) {
 	p.sample("counter", "quokka_broker_commit_rounds_total", float64(s.Rounds))
 	p.sample("counter", "quokka_broker_syncs_total", float64(s.Syncs))
 	p.sample("counter", "quokka_broker_sync_seconds_total", s.SyncTime.Seconds())
+}
+
+// storage writes what of it does not work as it should: alarms look here.
+func (m *Metrics) storage(p *page) {
+	flag := func(name string, on bool) {
+		value := 0.0
+		if on {
+			value = 1
+		}
+		p.sample("gauge", name, value)
+	}
+	flag("quokka_broker_storage_full", m.src.DiskFull != nil && m.src.DiskFull())
+	flag("quokka_broker_storage_read_only", m.src.ReadOnly() != nil)
+	p.sample("gauge", "quokka_broker_storage_free_bytes", float64(m.src.Topics.Free()))
+	p.sample("gauge", "quokka_broker_partitions_stopped", float64(m.src.Topics.Stopped()))
 }
 
 // requestFigures writes what was counted per request key.

@@ -38,6 +38,8 @@ type Config struct {
 	Topic   string
 	Index   int32
 	TopicID [16]byte
+	// Internal is a partition of the broker's own, which a full disk does not stop.
+	Internal bool
 	// LeaderEpoch goes into every batch appended. It must not be below an epoch
 	// in the log: raise it at every start.
 	LeaderEpoch int32
@@ -88,7 +90,7 @@ func Open(cfg Config) (*Partition, error) {
 	}
 	p := &Partition{cfg: cfg, now: cfg.Now, epoch: cfg.LeaderEpoch, waiters: map[*Waiter]Isolation{}}
 	log, err := commitlog.Open(commitlog.Options{
-		FS: cfg.FS, Dir: cfg.Dir, ID: cfg.TopicID, Config: cfg.Log, Committer: cfg.Committer,
+		FS: cfg.FS, Dir: cfg.Dir, ID: cfg.TopicID, Config: cfg.Log, Committer: cfg.Committer, Internal: cfg.Internal,
 		Owner: (*owner)(p), Logger: cfg.Logger.With("topic", cfg.Topic, "partition", cfg.Index), Now: cfg.Now,
 	})
 	if err != nil {
@@ -120,7 +122,7 @@ func (p *Partition) Offsets() Offsets {
 func (p *Partition) Err() error {
 	p.log.Lock()
 	defer p.log.Unlock()
-	return p.log.Stopped()
+	return p.log.Refuses()
 }
 
 // EpochEnd answers OffsetForLeaderEpoch: the largest epoch not above the one asked

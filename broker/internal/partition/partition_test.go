@@ -28,6 +28,7 @@ type env struct {
 	// journal and compactMemory are the committer's; 0 = default.
 	journal, compactMemory int64
 	clean                  time.Duration // between background cleanings; 0 = none
+	space                  commitlog.Space
 	c                      *commitlog.Committer
 	*Partition
 }
@@ -51,7 +52,7 @@ func newEnv(t testing.TB, edit func(*env)) *env {
 func (e *env) open() {
 	e.Helper()
 	var err error
-	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, JournalBytes: e.journal, JournalAfter: 3, CleanEvery: e.clean, CompactMemory: e.compactMemory, Logger: quiet})
+	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, JournalBytes: e.journal, JournalAfter: 3, CleanEvery: e.clean, CompactMemory: e.compactMemory, Space: e.space, Logger: quiet})
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -109,6 +110,15 @@ func wait(t testing.TB, c <-chan struct{}) {
 	case <-c:
 	case <-timer.C:
 		t.Fatal("nothing happened for 10 seconds")
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not happen within 10 seconds that %s", what)
+		}
 	}
 }
 

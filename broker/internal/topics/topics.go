@@ -42,7 +42,8 @@ type Manager struct {
 
 // slot is one partition, opened at most once.
 type slot struct {
-	ready atomic.Pointer[partition.Partition] // set while open
+	ready  atomic.Pointer[partition.Partition] // set while open
+	failed atomic.Bool                         // could not be opened
 
 	mu   sync.Mutex
 	err  error
@@ -110,6 +111,7 @@ func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, erro
 	p, err := m.open(t, index)
 	if err != nil {
 		s.err = err
+		s.failed.Store(true)
 		return nil, err
 	}
 	s.ready.Store(p)
@@ -149,7 +151,7 @@ func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, err
 	img := m.cluster.Image()
 	p, err := partition.Open(partition.Config{
 		FS: m.cfg.FS, Dir: path.Join(m.cfg.Dir, dirName(t.Name, index)),
-		Topic: t.Name, Index: index, TopicID: t.ID,
+		Topic: t.Name, Index: index, TopicID: t.ID, Internal: cluster.IsInternal(t.Name),
 		LeaderEpoch: img.LeaderEpoch(t, index),
 		Log:         m.logConfig(img, t),
 		Committer:   m.cfg.Committer, Logger: m.cfg.Logger, Now: m.cfg.Now,
@@ -177,6 +179,22 @@ func (m *Manager) Free() int64 {
 	n, err := m.cfg.FS.Free(m.cfg.Dir)
 	if err != nil {
 		return -1
+	}
+	return n
+}
+
+// Stopped is how many partitions answer KAFKA_STORAGE_ERROR: those that could not be
+// opened, and those that have failed since.
+func (m *Manager) Stopped() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	n := 0
+	for _, slots := range m.slots {
+		for _, s := range slots {
+			if p := s.ready.Load(); (p != nil && p.Err() != nil) || s.failed.Load() {
+				n++
+			}
+		}
 	}
 	return n
 }
