@@ -3,18 +3,13 @@ package broker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net"
 	"net/http"
 	"path"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
@@ -45,9 +40,11 @@ type Broker struct {
 	txns      *coordinator.Txns
 	producers *cluster.ProducerIDs
 	server    *server.Server
-	listener  net.Listener
+	listeners []Listener // as opened
 	metrics   *metrics.Metrics
 
+	life       context.Context // ends when Close begins
+	ending     context.CancelFunc
 	background sync.WaitGroup // what Serve started beside the server
 	closeOnce  sync.Once
 	closeErr   error
@@ -59,14 +56,16 @@ const closePatience = 5 * time.Second
 // Open recovers what is in the data directory and listens. Requests are answered
 // once Serve is called.
 func Open(cfg Config) (*Broker, error) {
-	if err := cfg.Validate(); err != nil {
+	cfg, err := cfg.resolve()
+	if err != nil {
 		return nil, err
 	}
-	b := &Broker{cfg: cfg.withDefaults(), fs: fsys.OS}
+	b := &Broker{cfg: cfg, listeners: cfg.Listeners, fs: fsys.OS}
 	if cfg.InMemory {
 		b.fs = fsys.NewMem()
 		setDefault(&b.cfg.DataDir, "/memory")
 	}
+	b.life, b.ending = context.WithCancel(context.Background())
 	if err := b.open(); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -126,12 +125,12 @@ func (b *Broker) open() error {
 		Consumer:       b.cfg.consumerGroups(),
 		SessionTimeout: b.cfg.GroupConsumerSessionTimeout, HeartbeatInterval: b.cfg.GroupConsumerHeartbeatInterval,
 		OffsetsPartitions: int32(b.cfg.OffsetsPartitions), OffsetsRetention: b.cfg.OffsetsRetention,
-		ExpiryInterval: 10 * time.Minute, MaxMetadata: 4096, Logger: b.cfg.Logger, Now: time.Now,
+		ExpiryInterval: b.milliseconds("offsets.retention.check.interval.ms"), MaxMetadata: int(b.cluster.Image().BrokerInt("offset.metadata.max.bytes")), Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster, b.topics)
 	b.producers = cluster.NewProducerIDs(b.cluster)
 	b.txns = coordinator.NewTxns(coordinator.TxnConfig{
 		Partitions: int32(b.cfg.TransactionsPartitions), MaxTimeout: b.cfg.TransactionMaxTimeout, IDExpiration: b.cfg.TransactionalIDExpiration,
-		Patience: 5 * time.Second, NewProducerID: b.producers.Take, ExpiryInterval: time.Hour, Logger: b.cfg.Logger, Now: time.Now,
+		Patience: 5 * time.Second, NewProducerID: b.producers.Take, ExpiryInterval: b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"), Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster, b.topics, b.groups)
 	return b.openServer()
 }
@@ -147,6 +146,7 @@ func (b *Broker) openCluster(dir string) error {
 	if b.cluster, err = cluster.Open(log, records); err != nil {
 		return err
 	}
+	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
 	if err := b.addUsers(); err != nil {
 		return err
 	}
@@ -165,89 +165,36 @@ func (b *Broker) openCluster(dir string) error {
 }
 
 func (b *Broker) openServer() error {
-	b.listener = b.cfg.Listener
-	if b.listener == nil {
-		var lc net.ListenConfig
-		ln, err := lc.Listen(context.Background(), "tcp", b.cfg.Listen)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("port of %s is taken by another program: stop it, or choose another address with --listen (Config.Listen): %w", b.cfg.Listen, err)
+	if err := openListeners(b.listeners); err != nil {
+		return err
+	}
+	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
+	image := b.cluster.Image
+	for i := range b.listeners {
+		if s := b.listeners[i].stores; s != nil {
+			s.image.Store(&image)
 		}
-		if err != nil {
-			return fmt.Errorf("listening on %s (--listen): %w", b.cfg.Listen, err)
-		}
-		b.listener = ln
 	}
 	handler := api.New(api.Config{
 		NodeID: b.cfg.NodeID, Rack: b.cfg.Rack, DataDir: b.cfg.DataDir,
 		AutoCreateTopics: !b.cfg.DisableAutoCreateTopics, DefaultPartitions: int32(b.cfg.DefaultPartitions),
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
-		Mechanisms: b.mechanisms(), Authorization: b.authorization(),
-		GroupLimits:   b.cfg.groupLimits(),
-		StaticConfigs: b.staticConfigs(), Advertise: b.advertise,
-		Trace: b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
+		Mechanisms: b.mechanisms, Authorization: b.authorization(),
+		GroupLimits: b.cfg.groupLimits(), ClampReplicas: b.cfg.ClampReplicationFactor, CheckConfigs: b.checkConfigs,
+		Advertise: func(s *api.Session) (string, int32) { return b.address(s.Listener, s.Local) },
+		Trace:     b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
 	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats, ReadOnly: b.committer.Failed, DiskFull: b.diskFull})
 	b.server = server.New(server.Config{
-		Handler:        handler,
-		Limits:         wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
-		MaxConnections: b.cfg.MaxConnections, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: 30 * time.Second,
-		Principal: b.principal(), LoginTimeout: 5 * time.Second,
-		Logger: b.cfg.Logger, Observe: b.metrics.Request,
+		Handler: handler,
+		Limits:  wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
+		Bounds:  b.bounds, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: 30 * time.Second,
+		LoginTimeout: 5 * time.Second,
+		Logger:       b.cfg.Logger, Observe: b.metrics.Request,
 	})
-	if b.cfg.TLS != nil {
-		b.listener = tls.NewListener(b.listener, b.cfg.TLS)
-	}
-	b.metrics.Connections(b.server.Connections)
+	b.metrics.Listeners(b.server.Stats)
 	return nil
-}
-
-// staticConfigs are the settings that DescribeConfigs reports of the broker and
-// that cannot be changed while it runs, by Kafka's names.
-func (b *Broker) staticConfigs() map[string]string {
-	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	out := map[string]string{
-		"node.id":                              strconv.Itoa(int(b.cfg.NodeID)),
-		"broker.id":                            strconv.Itoa(int(b.cfg.NodeID)),
-		"log.dirs":                             b.cfg.DataDir,
-		"log.dir":                              b.cfg.DataDir,
-		"listeners":                            b.protocol() + "://" + b.listener.Addr().String(),
-		"num.partitions":                       strconv.Itoa(b.cfg.DefaultPartitions),
-		"default.replication.factor":           "1",
-		"auto.create.topics.enable":            strconv.FormatBool(!b.cfg.DisableAutoCreateTopics),
-		"delete.topic.enable":                  "true",
-		"offsets.topic.num.partitions":         strconv.Itoa(b.cfg.OffsetsPartitions),
-		"offsets.topic.replication.factor":     "1",
-		"offsets.retention.minutes":            strconv.FormatInt(int64(b.cfg.OffsetsRetention.Minutes()), 10),
-		"offset.metadata.max.bytes":            "4096",
-		"group.initial.rebalance.delay.ms":     ms(b.cfg.GroupInitialRebalanceDelay),
-		"group.min.session.timeout.ms":         ms(b.cfg.GroupMinSessionTimeout),
-		"group.max.session.timeout.ms":         ms(b.cfg.GroupMaxSessionTimeout),
-		"group.max.size":                       strconv.Itoa(b.cfg.GroupMaxSize),
-		"producer.id.expiration.ms":            ms(b.cfg.ProducerIDExpiration),
-		"transaction.max.timeout.ms":           ms(b.cfg.TransactionMaxTimeout),
-		"transactional.id.expiration.ms":       ms(b.cfg.TransactionalIDExpiration),
-		"transaction.state.log.num.partitions": strconv.Itoa(b.cfg.TransactionsPartitions),
-		"connections.max.idle.ms":              ms(b.cfg.ConnectionIdleTimeout),
-		"max.connections":                      strconv.Itoa(b.cfg.MaxConnections),
-		"socket.request.max.bytes":             strconv.Itoa(b.cfg.MaxProduceBytes),
-		"fetch.max.bytes":                      strconv.Itoa(b.cfg.MaxFetchBytes),
-	}
-	maps.Copy(out, b.cfg.consumerConfigs())
-	return out
-}
-
-// advertise is the address that a client is told to use.
-func (b *Broker) advertise(s *api.Session) (string, int32) {
-	addr := b.cfg.Advertise
-	if addr == "" {
-		addr = s.Local.String()
-	}
-	host, port, err := splitAddr(addr)
-	if err != nil { // a listener without ports, in a test
-		return s.Local.String(), 0
-	}
-	return host, port
 }
 
 // diskFull says that producers are refused for lack of space.
@@ -260,8 +207,18 @@ func randomID() string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// Addr is the address that the broker listens on.
-func (b *Broker) Addr() string { return b.listener.Addr().String() }
+// Addr is the address that the broker listens on, that of its first listener.
+func (b *Broker) Addr() string { return b.listeners[0].Listener.Addr().String() }
+
+// ListenerAddr is the address of a listener, "" where there is none of that name.
+func (b *Broker) ListenerAddr(name string) string {
+	for i := range b.listeners {
+		if b.listeners[i].Name == name {
+			return b.listeners[i].Listener.Addr().String()
+		}
+	}
+	return ""
+}
 
 // ClusterID names the installation, for ever.
 func (b *Broker) ClusterID() string { return b.cluster.Image().ClusterID }
@@ -270,7 +227,17 @@ func (b *Broker) ClusterID() string { return b.cluster.Image().ClusterID }
 func (b *Broker) Serve() error {
 	b.background.Go(b.groups.Load)
 	b.background.Go(b.txns.Load)
-	return b.server.Serve(b.listener)
+	b.background.Go(b.reportUnresolved)
+	ended := make(chan error, len(b.listeners))
+	for i := range b.listeners {
+		b.background.Go(func() { ended <- b.server.Serve(b.served(&b.listeners[i])) })
+	}
+	for range b.listeners {
+		if err := <-ended; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Metrics serves the broker's metrics in Prometheus' text format, under the names
@@ -292,9 +259,12 @@ func (b *Broker) close(ctx context.Context) error {
 		if b.server != nil {
 			b.server.Close(ctx)
 		}
-		if b.listener != nil {
-			_ = b.listener.Close() // closed already where Serve was called
+		for i := range b.listeners {
+			if ln := b.listeners[i].Listener; ln != nil {
+				_ = ln.Close() // closed already where Serve was called
+			}
 		}
+		b.ending()
 		if b.txns != nil {
 			b.txns.Close()
 		}

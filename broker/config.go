@@ -37,13 +37,23 @@ type Config struct {
 	// InMemory keeps everything in memory, for tests: nothing is written anywhere.
 	InMemory bool
 
+	// Settings are settings by Kafka's names, such as "log.retention.ms", as in a
+	// server.properties file: every one of a broker of Apache Kafka 4.1 is accepted,
+	// and those that begin with "quokka.". A field of Config that is set wins over the
+	// setting of the same meaning. A name that is unknown is an error.
+	Settings map[string]string
+
+	// Listeners are the listeners by name, each with its own security. Without any,
+	// "listeners" and what belongs to it in Settings say what they are; without that
+	// there is one, which the fields from Listen to Advertise describe.
+	Listeners []Listener
 	// Listen is the address to listen on; default "127.0.0.1:9092". Port 0 takes a
 	// free one. An address that is not loopback needs AllowRemote.
 	Listen string
 	// Listener is used instead of Listen when it is set. The broker closes it.
 	Listener net.Listener
-	// AllowRemote allows a Listen address that other machines can reach without TLS
-	// and authentication: whoever reaches it reads and writes everything, and
+	// AllowRemote allows listeners that other machines can reach although they have no
+	// TLS with authentication: whoever reaches one reads and writes everything, and
 	// whoever listens on the way sees it.
 	AllowRemote bool
 	// TLS, if it is set, encrypts the listener. With ClientAuth =
@@ -53,6 +63,10 @@ type Config struct {
 	// SASL makes every client log in as one of the users, by SCRAM-SHA-256,
 	// SCRAM-SHA-512, or, over TLS or on loopback, PLAIN.
 	SASL bool
+	// Advertise is the host:port that clients are told to connect to; default: the
+	// address by which they came. Set it where they come through a proxy or NAT.
+	Advertise string
+
 	// Users are users with their passwords, made at the start if they are missing.
 	// Further ones are made, and passwords changed, by Kafka's own requests.
 	Users map[string]string
@@ -60,9 +74,6 @@ type Config struct {
 	// Without any rule, every user who can log in may do everything; with the first
 	// one, others may do what a rule allows. So set a super user first.
 	SuperUsers []string
-	// Advertise is the host:port that clients are told to connect to; default: the
-	// address by which they came. Set it where they come through a proxy or NAT.
-	Advertise string
 
 	// NodeID is the broker's id; default 1.
 	NodeID int32
@@ -82,6 +93,9 @@ type Config struct {
 	// none. InMemory has none.
 	DiskReserve int64
 
+	// ClampReplicationFactor creates topics that are to have several replicas with
+	// one; by default they are refused, as Kafka refuses more replicas than brokers.
+	ClampReplicationFactor bool
 	// DefaultPartitions is the number of partitions of a topic whose creator does
 	// not say; default 1.
 	DefaultPartitions int
@@ -174,7 +188,9 @@ func setDefault[T comparable](field *T, value T) {
 
 // withDefaults returns c with every default filled in.
 func (c Config) withDefaults() Config {
-	setDefault(&c.Listen, "127.0.0.1:9092")
+	if len(c.Listeners) == 0 {
+		c.Listeners = []Listener{c.single()}
+	}
 	setDefault(&c.NodeID, 1)
 	setDefault(&c.Flush, FlushGroup)
 	setDefault(&c.FlushEvery, time.Second)
@@ -207,11 +223,26 @@ func (c Config) withDefaults() Config {
 
 // Validate says what is wrong with the settings.
 func (c Config) Validate() error {
+	_, err := c.resolve()
+	return err
+}
+
+// resolve returns c with its settings and every default filled in, or says what is
+// wrong with it.
+func (c Config) resolve() (Config, error) {
+	c, err := c.withSettings()
+	if err != nil {
+		return c, err
+	}
 	c = c.withDefaults()
+	return c, c.check()
+}
+
+func (c Config) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.DataDir == "" && !c.InMemory {
-		bad("no data directory: set DataDir (--data-dir), or InMemory for a test")
+		bad("no data directory: set DataDir (--data-dir, log.dirs), or InMemory for a test")
 	}
 	if _, err := c.flush(); err != nil {
 		errs = append(errs, err)
@@ -219,17 +250,7 @@ func (c Config) Validate() error {
 	if c.NodeID < 0 {
 		bad("NodeID is %d: a node id is not negative", c.NodeID)
 	}
-	if c.Advertise != "" {
-		if _, _, err := splitAddr(c.Advertise); err != nil {
-			bad("Advertise (--advertise) %q is no host:port: %w", c.Advertise, err)
-		}
-	}
-	if c.Listener == nil {
-		private := c.TLS != nil && (c.SASL || c.TLS.ClientAuth == tls.RequireAndVerifyClientCert)
-		if err := checkListen(c.Listen, c.AllowRemote || private); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, checkListeners(c.Listeners, c.AllowRemote)...)
 	for _, positive := range []struct {
 		name  string
 		value int
@@ -282,20 +303,4 @@ func splitAddr(addr string) (host string, port int32, err error) {
 		return "", 0, fmt.Errorf("port %q is no number from 0 to 65535", p)
 	}
 	return host, int32(n), nil
-}
-
-// checkListen refuses addresses that others can reach, unless that was asked for.
-func checkListen(addr string, allowRemote bool) error {
-	host, _, err := splitAddr(addr)
-	if err != nil {
-		return fmt.Errorf("listen address %q (--listen): %w", addr, err)
-	}
-	if allowRemote || host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("listen address %q (--listen) can be reached from other machines, and the listener has no TLS with authentication: "+
-		"use 127.0.0.1, set up both (--tls-cert, --tls-key and --sasl), or allow it without with --allow-remote (AllowRemote)", addr)
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -89,22 +88,5 @@ func (c Config) groupLimits() cluster.GroupLimits {
 	return cluster.GroupLimits{
 		SessionTimeout: c.GroupConsumerSessionTimeout, MinSessionTimeout: c.GroupConsumerMinSessionTimeout, MaxSessionTimeout: c.GroupConsumerMaxSessionTimeout,
 		HeartbeatInterval: c.GroupConsumerHeartbeatInterval, MinHeartbeatInterval: c.GroupConsumerMinHeartbeatInterval, MaxHeartbeatInterval: c.GroupConsumerMaxHeartbeatInterval,
-	}
-}
-
-// consumerConfigs are the same settings by Kafka's names.
-func (c Config) consumerConfigs() map[string]string {
-	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	return map[string]string{
-		"group.coordinator.rebalance.protocols":    "classic,consumer",
-		"group.consumer.session.timeout.ms":        ms(c.GroupConsumerSessionTimeout),
-		"group.consumer.min.session.timeout.ms":    ms(c.GroupConsumerMinSessionTimeout),
-		"group.consumer.max.session.timeout.ms":    ms(c.GroupConsumerMaxSessionTimeout),
-		"group.consumer.heartbeat.interval.ms":     ms(c.GroupConsumerHeartbeatInterval),
-		"group.consumer.min.heartbeat.interval.ms": ms(c.GroupConsumerMinHeartbeatInterval),
-		"group.consumer.max.heartbeat.interval.ms": ms(c.GroupConsumerMaxHeartbeatInterval),
-		"group.consumer.max.size":                  strconv.Itoa(c.GroupConsumerMaxSize),
-		"group.consumer.assignors":                 strings.Join(c.GroupConsumerAssignors, ","),
-		"group.consumer.migration.policy":          c.GroupConsumerMigrationPolicy,
 	}
 }

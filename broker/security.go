@@ -4,61 +4,110 @@ import (
 	"context"
 	"crypto/tls"
 	"maps"
+	"math"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/server"
 )
 
-// protocol is Kafka's name for how the listener is secured.
-func (b *Broker) protocol() string {
-	switch {
-	case b.cfg.TLS != nil && b.cfg.SASL:
-		return "SASL_SSL"
-	case b.cfg.TLS != nil:
-		return "SSL"
-	case b.cfg.SASL:
-		return "SASL_PLAINTEXT"
-	}
-	return "PLAINTEXT"
-}
-
-// mechanisms are the SASL mechanisms on offer. PLAIN shows the password to
-// whoever can see the bytes.
-func (b *Broker) mechanisms() []string {
-	if !b.cfg.SASL {
-		return nil
-	}
-	out := []string{auth.ScramSHA256.String(), auth.ScramSHA512.String()}
-	local := false
-	if a, ok := b.listener.Addr().(*net.TCPAddr); ok {
-		local = a.IP.IsLoopback()
-	}
-	if b.cfg.TLS != nil || local {
-		out = append(out, auth.Plain)
+// served is a listener as the server runs it.
+func (b *Broker) served(l *Listener) server.Listener {
+	out := server.Listener{Listener: l.Listener, Name: l.Name, Principal: l.principal()}
+	if l.TLS != nil {
+		out.Listener = tls.NewListener(l.Listener, l.TLS)
+		if !l.SASL {
+			out.Certificate = l.mapping.Principal
+		}
 	}
 	return out
 }
 
-// principal is who a client is before it says so; empty where it has to.
-func (b *Broker) principal() string {
-	if b.cfg.SASL {
-		return ""
+// mechanisms are the SASL mechanisms that a listener offers now.
+func (b *Broker) mechanisms(listener string) []string {
+	for i := range b.listeners {
+		if l := &b.listeners[i]; l.Name == listener {
+			wanted := l.Mechanisms
+			if v, ok := b.ofListener(b.cluster.Image(), listener, "sasl.enabled.mechanisms"); ok {
+				wanted = cluster.SplitList(v)
+			}
+			return l.mechanisms(l.Listener.Addr(), wanted)
+		}
 	}
-	return auth.Anonymous
+	return nil
+}
+
+// ofListener is the value that was set, now or at the start, of a setting for a
+// listener.
+func (b *Broker) ofListener(img *cluster.Image, listener, name string) (string, bool) {
+	layers := img.BrokerLayers(cluster.ForListener(listener, name))
+	if len(layers) == 0 || layers[0].Source == cluster.DefaultConfig {
+		return "", false
+	}
+	return layers[0].Value, true
+}
+
+// bounds are how many connections a listener may have from a host now.
+func (b *Broker) bounds(listener, host string) server.Bounds {
+	img := b.cluster.Image()
+	get := func(name string) int { return int(img.BrokerInt(name)) }
+	out := server.Bounds{
+		Total: get("max.connections"), Listener: get(cluster.ForListener(listener, "max.connections")), Host: get("max.connections.per.ip"),
+		Rate: get("max.connection.creation.rate"), ListenerRate: get(cluster.ForListener(listener, "max.connection.creation.rate")),
+	}
+	names := []string{host}
+	if host == "" {
+		out.Host = math.MaxInt
+		names = []string{"127.0.0.1", "::1", "localhost"}
+	}
+	overrides, err := cluster.IPOverrides(img.BrokerConfig("max.connections.per.ip.overrides"))
+	for _, name := range names {
+		if n, ok := overrides[name]; ok && err == nil { // checked when it was set
+			out.Host = n
+		}
+	}
+	return out
+}
+
+func (b *Broker) milliseconds(name string) time.Duration {
+	return time.Duration(b.cluster.Image().BrokerInt(name)) * time.Millisecond
+}
+
+// checkConfigs refuses broker settings by which a listener could not go on.
+func (b *Broker) checkConfigs(img *cluster.Image) error {
+	for i := range b.listeners {
+		if l := &b.listeners[i]; l.stores != nil {
+			if _, err := l.stores.of(img).config(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // authorization says whether access rules are in force: where clients have names.
 func (b *Broker) authorization() bool {
-	return b.cfg.SASL || len(b.cfg.SuperUsers) > 0 || (b.cfg.TLS != nil && b.cfg.TLS.ClientAuth >= tls.VerifyClientCertIfGiven)
+	return len(b.cfg.SuperUsers) > 0 || b.cfg.Settings["authorizer.class.name"] != "" ||
+		slices.ContainsFunc(b.listeners, func(l Listener) bool { return l.named() })
 }
 
 func (b *Broker) authorizer() auth.Authorizer {
 	if !b.authorization() {
 		return auth.AllowAll{}
 	}
-	return &auth.ACLs{Image: b.cluster.Image, SuperUsers: b.cfg.SuperUsers}
+	deny := b.cfg.Settings["authorizer.class.name"] != ""
+	if v := b.cfg.Settings["allow.everyone.if.no.acl.found"]; v != "" {
+		deny = !isTrue(v)
+	}
+	return &auth.ACLs{Image: b.cluster.Image, SuperUsers: b.cfg.SuperUsers, DenyFirst: deny}
+}
+
+// reportUnresolved warns of advertised addresses that this machine does not know.
+func (b *Broker) reportUnresolved() {
+	reportUnresolved(b.life, b.listeners, net.DefaultResolver.LookupHost, b.cfg.Logger)
 }
 
 // addUsers makes the configured users that do not exist yet.

@@ -263,9 +263,6 @@ func (h *Handler) listConfigResources(_ context.Context, c *call, kreq kmsg.Requ
 	return resp, nil
 }
 
-// maxDescribed bounds the partitions in one answer of DescribeTopicPartitions.
-const maxDescribed = 2000
-
 // describeTopicPartitions describes topics in pages, in the order of their names.
 func (h *Handler) describeTopicPartitions(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeTopicPartitionsRequest)
@@ -292,7 +289,7 @@ func (h *Handler) describeTopicPartitions(_ context.Context, c *call, kreq kmsg.
 		}
 		return resp, nil
 	}
-	left := min(maxDescribed, max(int(req.ResponsePartitionLimit), 1))
+	left := min(int(c.img.BrokerInt("max.request.partition.size.limit")), max(int(req.ResponsePartitionLimit), 1))
 	for _, name := range names {
 		first := int32(0)
 		if req.Cursor != nil {

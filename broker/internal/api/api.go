@@ -36,12 +36,11 @@ type Config struct {
 	Logger            *slog.Logger
 	// DecodeBudget bounds the memory of requests being decoded.
 	DecodeBudget int64
-	// Mechanisms are the SASL mechanisms offered; none means that nobody logs in.
-	Mechanisms []string
+	// Mechanisms returns the SASL mechanisms that a listener offers; none means that
+	// nobody logs in there.
+	Mechanisms func(listener string) []string
 	// Authorization says whether access rules are in force.
 	Authorization bool
-	// StaticConfigs are the broker settings that DescribeConfigs reports.
-	StaticConfigs map[string]string
 	// Trace, if it is set, is told of each batch produced.
 	Trace func(ProduceTrace)
 	// RecordCheck, if it is set, refuses records; see there.
@@ -52,6 +51,11 @@ type Config struct {
 	GroupLimits cluster.GroupLimits
 	// Advertise returns the address that a client of this session is to use.
 	Advertise func(*Session) (host string, port int32)
+	// ClampReplicas creates topics of several replicas with one, instead of refusing.
+	ClampReplicas bool
+	// CheckConfigs refuses broker settings that cannot take effect, as img would have
+	// them; nil: none.
+	CheckConfigs func(img *cluster.Image) error
 }
 
 // Handler answers requests.
@@ -72,7 +76,7 @@ type Handler struct {
 func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, x *coordinator.Txns, p *cluster.ProducerIDs, a auth.Authorizer) *Handler {
 	return &Handler{
 		cfg: cfg, cluster: c, topics: t, groups: g, txns: x, producers: p, authorizer: a, log: cfg.Logger,
-		sessions: newFetchSessions(1000, time.Now),
+		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), time.Now),
 		budget:   wire.NewBudget(cfg.DecodeBudget),
 	}
 }
@@ -80,6 +84,7 @@ func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Group
 // Session is one connection as handlers see it.
 type Session struct {
 	ID         uint64
+	Listener   string   // the name of the listener by which the client came
 	Local      net.Addr // the address the client connected to
 	Remote     net.Addr
 	Principal  string // empty until the client has proven who it is

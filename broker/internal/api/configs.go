@@ -2,10 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,17 +14,6 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 )
-
-// configSource says where a topic's value of a setting comes from.
-func configSource(img *cluster.Image, t *cluster.Topic, name string) kmsg.ConfigSource {
-	if _, ok := t.Configs[name]; ok {
-		return kmsg.ConfigSourceDynamicTopicConfig
-	}
-	if _, ok := img.BrokerConfigs[cluster.TopicConfigs[name].Synonym]; ok {
-		return kmsg.ConfigSourceDynamicDefaultBrokerConfig
-	}
-	return kmsg.ConfigSourceDefaultConfig
-}
 
 func (h *Handler) describeConfigs(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeConfigsRequest)
@@ -70,18 +59,12 @@ func (h *Handler) describeResource(c *call, typ kmsg.ConfigResourceType, name st
 		}
 		return out, nil
 	case kmsg.ConfigResourceTypeBroker:
-		if !h.allowed(c, auth.DescribeConfigs, auth.Cluster, auth.ClusterName) {
-			return nil, &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+		if err := errors.Join(h.allowBroker(c, auth.DescribeConfigs), h.checkBroker(name)); err != nil {
+			return nil, err
 		}
-		if name != "" && name != strconv.Itoa(int(h.cfg.NodeID)) {
-			return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unexpected broker id, expected %d or empty string, but received %s", h.cfg.NodeID, name)}
-		}
-		return h.describeBroker(c.img, name == ""), nil
+		return describeBroker(c.img, name == ""), nil
 	case kmsg.ConfigResourceTypeBrokerLogger:
-		if !h.allowed(c, auth.DescribeConfigs, auth.Cluster, auth.ClusterName) {
-			return nil, &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
-		}
-		return nil, nil
+		return nil, h.allowBroker(c, auth.DescribeConfigs)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if !h.allowed(c, auth.DescribeConfigs, auth.Group, name) {
 			return nil, &cluster.Error{Code: errcode.GroupAuthorizationFailed, Message: "Authorization failed."}
@@ -98,8 +81,8 @@ func describeTopicConfig(img *cluster.Image, t *cluster.Topic, name string) kmsg
 	def := cluster.TopicConfigs[name]
 	out := kmsg.NewDescribeConfigsResponseResourceConfig()
 	out.Name, out.Value = name, kmsg.StringPtr(img.Config(t, name))
-	out.Source = configSource(img, t, name)
-	out.IsDefault = out.Source != kmsg.ConfigSourceDynamicTopicConfig
+	out.Source = topicConfigSource(img, t, name)
+	out.IsDefault = out.Source == kmsg.ConfigSourceDefaultConfig
 	out.ConfigType, out.Documentation = kmsg.ConfigType(def.Type), &def.Doc
 	synonym := func(name, value string, source kmsg.ConfigSource) {
 		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
@@ -109,46 +92,32 @@ func describeTopicConfig(img *cluster.Image, t *cluster.Topic, name string) kmsg
 	if v, ok := t.Configs[name]; ok {
 		synonym(name, v, kmsg.ConfigSourceDynamicTopicConfig)
 	}
-	if v, ok := img.BrokerConfigs[def.Synonym]; ok {
-		synonym(def.Synonym, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig)
-	}
-	if def.Synonym != "" {
-		synonym(def.Synonym, def.Default, kmsg.ConfigSourceDefaultConfig)
+	for i, l := range brokerLayers(img, name) {
+		if i == 0 && l.Source == cluster.DefaultConfig && l.Name != def.Synonym {
+			break // a synonym's default alone, which Kafka does not tell
+		}
+		synonym(l.Name, l.Value, kmsg.ConfigSource(l.Source))
 	}
 	return out
 }
 
-// describeBroker lists the broker's settings: those it was started with, and the
-// defaults of topics. onlyDynamic is the cluster-wide default resource, which has
-// only what was set.
-func (h *Handler) describeBroker(img *cluster.Image, onlyDynamic bool) []kmsg.DescribeConfigsResponseResourceConfig {
-	var out []kmsg.DescribeConfigsResponseResourceConfig
-	add := func(name, value string, source kmsg.ConfigSource, readOnly bool, typ cluster.ConfigType, doc string) {
-		cfg := kmsg.NewDescribeConfigsResponseResourceConfig()
-		cfg.Name, cfg.Value, cfg.Source, cfg.ReadOnly = name, &value, source, readOnly
-		cfg.IsDefault = source == kmsg.ConfigSourceDefaultConfig
-		cfg.ConfigType, cfg.Documentation = kmsg.ConfigType(typ), &doc
-		s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
-		s.Name, s.Value, s.Source = name, &value, source
-		cfg.ConfigSynonyms = append(cfg.ConfigSynonyms, s)
-		out = append(out, cfg)
+// brokerLayers are the broker's values of a topic's setting.
+func brokerLayers(img *cluster.Image, name string) []cluster.Layer {
+	if def := cluster.TopicConfigs[name]; def.Synonym != "" {
+		return img.BrokerLayers(def.Synonym)
 	}
-	if !onlyDynamic {
-		for name, value := range h.cfg.StaticConfigs {
-			add(name, value, kmsg.ConfigSourceStaticBrokerConfig, true, cluster.String, "")
-		}
+	return nil
+}
+
+// topicConfigSource says where a topic's value of a setting comes from.
+func topicConfigSource(img *cluster.Image, t *cluster.Topic, name string) kmsg.ConfigSource {
+	if _, ok := t.Configs[name]; ok {
+		return kmsg.ConfigSourceDynamicTopicConfig
 	}
-	for name, def := range cluster.BrokerConfigs() {
-		value, source := def.Default, kmsg.ConfigSourceDefaultConfig
-		if v, ok := img.BrokerConfigs[name]; ok {
-			value, source = v, kmsg.ConfigSourceDynamicDefaultBrokerConfig
-		} else if onlyDynamic {
-			continue
-		}
-		add(name, value, source, false, def.Type, def.Doc)
+	if layers := brokerLayers(img, name); len(layers) > 0 {
+		return kmsg.ConfigSource(layers[0].Source)
 	}
-	slices.SortFunc(out, func(a, b kmsg.DescribeConfigsResponseResourceConfig) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return kmsg.ConfigSourceDefaultConfig
 }
 
 // edit is one change of one setting.
@@ -159,7 +128,7 @@ type edit struct {
 }
 
 // applyEdits returns configs with the edits done.
-func applyEdits(configs map[string]string, edits []edit, defs map[string]cluster.ConfigDef) (map[string]string, error) {
+func applyEdits(configs map[string]string, edits []edit, find func(string) (cluster.ConfigDef, bool)) (map[string]string, error) {
 	refuse := func(code int16, msg string) (map[string]string, error) {
 		return nil, &cluster.Error{Code: code, Message: msg}
 	}
@@ -169,7 +138,7 @@ func applyEdits(configs map[string]string, edits []edit, defs map[string]cluster
 	}
 	seen := map[string]bool{}
 	for _, e := range edits {
-		def, known := defs[e.name]
+		def, known := find(e.name)
 		if !known && e.op == kmsg.IncrementalAlterConfigOpDelete {
 			continue // it is not set, whatever it is
 		}
@@ -212,10 +181,18 @@ func applyEdits(configs map[string]string, edits []edit, defs map[string]cluster
 	return out, nil
 }
 
+// in looks settings up in a table.
+func in(defs map[string]cluster.ConfigDef) func(string) (cluster.ConfigDef, bool) {
+	return func(name string) (cluster.ConfigDef, bool) {
+		def, ok := defs[name]
+		return def, ok
+	}
+}
+
 // alterResource changes the settings of a topic or of the broker; replace starts
 // from nothing instead of from what is set.
 func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigResourceType, name string, edits []edit, replace, validateOnly bool) error {
-	denied := &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+	denied := &cluster.Error{Message: "Authorization failed."}
 	switch typ {
 	case kmsg.ConfigResourceTypeTopic:
 		if !h.allowed(c, auth.AlterConfigs, auth.Topic, name) {
@@ -231,7 +208,7 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 			if replace {
 				base = nil
 			}
-			configs, err := applyEdits(base, edits, cluster.TopicConfigs)
+			configs, err := applyEdits(base, edits, in(cluster.TopicConfigs))
 			if err == nil {
 				err = cluster.CheckTopicConfigs(configs)
 			}
@@ -241,37 +218,10 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 			return []cluster.Command{&cluster.SetTopicConfigs{ID: t.ID, Configs: configs}}, nil
 		})
 	case kmsg.ConfigResourceTypeBroker:
-		if !h.allowed(c, auth.AlterConfigs, auth.Cluster, auth.ClusterName) {
-			return denied
+		if err := h.allowBroker(c, auth.AlterConfigs); err != nil {
+			return err
 		}
-		if name != "" && name != strconv.Itoa(int(h.cfg.NodeID)) {
-			return &cluster.Error{Code: errcode.InvalidRequest, Message: "Unexpected broker id " + name}
-		}
-		defs := cluster.BrokerConfigs()
-		return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
-			base := img.BrokerConfigs
-			if replace {
-				base = nil
-			}
-			for _, e := range edits {
-				if _, static := h.cfg.StaticConfigs[e.name]; static {
-					return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: "Cannot update this config dynamically: " + e.name}
-				}
-			}
-			configs, err := applyEdits(base, edits, defs)
-			if err != nil {
-				return nil, err
-			}
-			for name, value := range configs {
-				if err := defs[name].Check(name, value); err != nil {
-					return nil, err
-				}
-			}
-			if validateOnly || maps.Equal(configs, img.BrokerConfigs) {
-				return nil, nil
-			}
-			return []cluster.Command{&cluster.SetBrokerConfigs{Configs: configs}}, nil
-		})
+		return h.alterBroker(ctx, name, edits, replace, validateOnly)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if !h.allowed(c, auth.AlterConfigs, auth.Group, name) {
 			denied.Code = errcode.GroupAuthorizationFailed

@@ -47,7 +47,7 @@ func (h *Handler) alterGroup(ctx context.Context, id string, edits []edit, repla
 		if replace {
 			base = nil
 		}
-		configs, err := applyEdits(base, edits, h.cfg.GroupLimits.Defs())
+		configs, err := applyEdits(base, edits, in(h.cfg.GroupLimits.Defs()))
 		if err == nil {
 			err = h.cfg.GroupLimits.Check(configs)
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -11,10 +12,6 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
-
-// failedAuthDelay holds back the answer to a failed authentication, so that
-// guessing takes its time.
-const failedAuthDelay = 100 * time.Millisecond
 
 // Authenticated says whether the client may ask for anything: it has proven who it
 // is, or need not.
@@ -32,10 +29,10 @@ func mayAsk(key int16) bool {
 func (h *Handler) saslHandshake(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.SASLHandshakeRequest)
 	resp := req.ResponseKind().(*kmsg.SASLHandshakeResponse)
-	resp.SupportedMechanisms = h.cfg.Mechanisms
-	login, ok := h.login(req.Mechanism)
+	resp.SupportedMechanisms = h.cfg.Mechanisms(c.Listener)
+	login, ok := h.login(req.Mechanism, resp.SupportedMechanisms)
 	switch {
-	case len(h.cfg.Mechanisms) == 0:
+	case len(resp.SupportedMechanisms) == 0:
 		resp.ErrorCode = errcode.IllegalSaslState
 	case !ok:
 		resp.ErrorCode = errcode.UnsupportedSaslMechanism
@@ -45,13 +42,11 @@ func (h *Handler) saslHandshake(_ context.Context, c *call, kreq kmsg.Request) (
 	return resp, nil
 }
 
-func (h *Handler) login(mechanism string) (auth.Login, bool) {
-	for _, m := range h.cfg.Mechanisms {
-		if m == mechanism {
-			return auth.NewLogin(mechanism, h.cluster.Image)
-		}
+func (h *Handler) login(mechanism string, offered []string) (auth.Login, bool) {
+	if !slices.Contains(offered, mechanism) {
+		return nil, false
 	}
-	return nil, false
+	return auth.NewLogin(mechanism, h.cluster.Image)
 }
 
 func (h *Handler) saslAuthenticate(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
@@ -80,10 +75,10 @@ func (h *Handler) authenticate(ctx context.Context, s *Session, message []byte) 
 		err = fmt.Errorf("%w: a connection cannot change its principal", auth.ErrFailed)
 	}
 	if err != nil {
-		h.log.Warn("authentication failed", "client", s.Remote, "mechanism", s.mechanism)
+		h.log.Warn("authentication failed", "client", s.Remote, "listener", s.Listener, "mechanism", s.mechanism)
 		s.login = nil
-		select {
-		case <-time.After(failedAuthDelay):
+		select { // guessing takes its time
+		case <-time.After(time.Duration(h.cluster.Image().BrokerInt("connection.failed.authentication.delay.ms")) * time.Millisecond):
 		case <-ctx.Done():
 		}
 		return nil, err

@@ -42,7 +42,10 @@ func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, re
 	if replicas != -1 && replicas < 1 {
 		return nil, refuse(errcode.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
 	}
-	if replicas > 1 {
+	if replicas == -1 {
+		replicas = int16(min(img.BrokerInt("default.replication.factor"), 1<<15-1))
+	}
+	if replicas > 1 && !h.cfg.ClampReplicas {
 		return nil, refuse(errcode.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only 1 broker(s) are registered.", replicas, replicas)
 	}
 	if err := cluster.CheckTopicConfigs(configs); err != nil {
@@ -150,7 +153,7 @@ func createdConfigs(img *cluster.Image, configs map[string]string) []kmsg.Create
 	for _, name := range slices.Sorted(maps.Keys(cluster.TopicConfigs)) {
 		cfg := kmsg.NewCreateTopicsResponseTopicConfig()
 		cfg.Name, cfg.Value = name, kmsg.StringPtr(img.Config(t, name))
-		cfg.Source = int8(configSource(img, t, name))
+		cfg.Source = int8(topicConfigSource(img, t, name))
 		out = append(out, cfg)
 	}
 	return out
@@ -173,6 +176,8 @@ func (h *Handler) deleteTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 			topic, missing = c.img.Topic(*t.Topic), errcode.UnknownTopicOrPartition
 		}
 		switch {
+		case !c.img.BrokerBool("delete.topic.enable"):
+			out.ErrorCode, out.ErrorMessage = errcode.TopicDeletionDisabled, kmsg.StringPtr("Topic deletion is disabled.")
 		case topic == nil && t.Topic != nil && !h.allowed(c, auth.Describe, auth.Topic, *t.Topic):
 			out.ErrorCode = errcode.TopicAuthorizationFailed
 		case topic == nil:

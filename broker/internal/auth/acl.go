@@ -23,6 +23,8 @@ const (
 type ACLs struct {
 	Image      func() *cluster.Image
 	SuperUsers []string // principals
+	// DenyFirst: nobody else may do anything before the first rule.
+	DenyFirst bool
 }
 
 // Allowed implements Authorizer.
@@ -32,7 +34,7 @@ func (a *ACLs) Allowed(principal, host string, op Operation, typ ResourceType, n
 	}
 	acls := a.Image().ACLs
 	if len(acls) == 0 {
-		return true
+		return !a.DenyFirst
 	}
 	allowed := false
 	for i := range acls {
@@ -55,8 +57,11 @@ func (a *ACLs) Allowed(principal, host string, op Operation, typ ResourceType, n
 // AllowedAny says whether the principal may do the operation on some resource of
 // the type, whatever its name.
 func (a *ACLs) AllowedAny(principal, host string, op Operation, typ ResourceType) bool {
-	if slices.Contains(a.SuperUsers, principal) || len(a.Image().ACLs) == 0 {
+	if slices.Contains(a.SuperUsers, principal) {
 		return true
+	}
+	if len(a.Image().ACLs) == 0 {
+		return !a.DenyFirst
 	}
 	for _, r := range a.Image().ACLs {
 		if r.Permission == Allow && ResourceType(r.ResourceType) == typ &&

@@ -124,7 +124,7 @@ func (c *SetTopicConfigs) apply(i *Image) error {
 	return nil
 }
 
-// SetBrokerConfigs replaces the dynamic settings of the broker.
+// SetBrokerConfigs replaces the dynamic settings of all brokers.
 type SetBrokerConfigs struct {
 	Configs map[string]string `json:"configs,omitempty"`
 }
@@ -134,6 +134,21 @@ func (c *SetBrokerConfigs) apply(i *Image) error {
 	if i.BrokerConfigs == nil {
 		i.BrokerConfigs = map[string]string{}
 	}
+	return nil
+}
+
+// SetNodeConfigs replaces the dynamic settings of one broker.
+type SetNodeConfigs struct {
+	Node    int32             `json:"node"`
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
+func (c *SetNodeConfigs) apply(i *Image) error {
+	if len(c.Configs) == 0 {
+		delete(i.NodeConfigs, c.Node)
+		return nil
+	}
+	i.NodeConfigs[c.Node] = maps.Clone(c.Configs)
 	return nil
 }
 
@@ -174,6 +189,7 @@ var commands = map[string]func() Command{
 	"add-partitions": func() Command { return &AddPartitions{} },
 	"topic-configs":  func() Command { return &SetTopicConfigs{} },
 	"broker-configs": func() Command { return &SetBrokerConfigs{} },
+	"node-configs":   func() Command { return &SetNodeConfigs{} },
 	"group-configs":  func() Command { return &SetGroupConfigs{} },
 	"producer-ids":   func() Command { return &AllocateProducerIDs{} },
 	"set-credential": func() Command { return &SetCredential{} },
@@ -225,6 +241,9 @@ func commandsOf(i *Image) []Command {
 	}
 	if len(i.BrokerConfigs) > 0 {
 		out = append(out, &SetBrokerConfigs{Configs: i.BrokerConfigs})
+	}
+	for _, node := range slices.Sorted(maps.Keys(i.NodeConfigs)) {
+		out = append(out, &SetNodeConfigs{Node: node, Configs: i.NodeConfigs[node]})
 	}
 	for _, id := range slices.Sorted(maps.Keys(i.GroupConfigs)) {
 		out = append(out, &SetGroupConfigs{Group: id, Configs: i.GroupConfigs[id]})

@@ -1,8 +1,8 @@
 package cluster
 
 import (
-	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,24 +15,35 @@ type ConfigType int8
 
 // The types of settings.
 const (
-	Bool   ConfigType = 1
-	String ConfigType = 2
-	Int    ConfigType = 3
-	Long   ConfigType = 5
-	Double ConfigType = 6
-	List   ConfigType = 7
+	Bool     ConfigType = 1
+	String   ConfigType = 2
+	Int      ConfigType = 3
+	Short    ConfigType = 4
+	Long     ConfigType = 5
+	Double   ConfigType = 6
+	List     ConfigType = 7
+	Class    ConfigType = 8
+	Password ConfigType = 9 // never shown to anyone
 )
 
 // ConfigDef defines a setting.
 type ConfigDef struct {
-	Type    ConfigType
-	Default string
-	Min     int64    // of an Int or Long, when Bounded
-	Bounded bool     // whether Min holds
-	Values  []string // the only values of a String or List, when not nil
-	Synonym string   // of a topic setting: the broker's setting that is its default
-	// ReadOnly: a broker setting that a running broker cannot change.
-	ReadOnly bool
+	Type     ConfigType
+	Default  string
+	Null     bool           // there is no default
+	Min      float64        // of a number, when Bounded
+	Bounded  bool           // whether Min holds
+	Max      float64        // of a number, when Capped
+	Capped   bool           // whether Max holds
+	Except   []string       // values that are allowed although Min and Max forbid them
+	Values   []string       // the only values of a String or List, when not nil
+	NoCase   bool           // Values are compared without regard to case
+	NonEmpty bool           // of a String
+	Each     *regexp.Regexp // what the elements of a List look like, when not nil
+	Synonym  string         // of a topic setting: the broker's setting that is its default
+	Synonyms []Synonym      // of a broker setting: those that give it a value where it has none
+	Update   Update         // of a broker setting
+	Internal bool           // not described
 	Doc      string
 }
 
@@ -41,6 +52,9 @@ const (
 )
 
 var compressionTypes = []string{"uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"}
+
+// throttledReplicas is partition:broker, or all of them.
+var throttledReplicas = regexp.MustCompile(`^(\*|\d+:\d+)$`)
 
 var subjectStrategies = []string{
 	"io.confluent.kafka.serializers.subject.TopicNameStrategy",
@@ -53,16 +67,16 @@ var subjectStrategies = []string{
 var TopicConfigs = map[string]ConfigDef{
 	"cleanup.policy":                          {Type: List, Default: "delete", Values: []string{"compact", "delete"}, Synonym: "log.cleanup.policy", Doc: "What becomes of old segments: delete them by retention, compact them by key, or both."},
 	"compression.type":                        {Type: String, Default: "producer", Values: compressionTypes, Synonym: "compression.type", Doc: "The codec batches are stored with; producer keeps what was sent, others are compressed anew."},
-	"compression.gzip.level":                  {Type: Int, Default: "-1", Synonym: "compression.gzip.level", Doc: "Level for compression.type gzip; stored and described, the codec's own default is used."},
-	"compression.lz4.level":                   {Type: Int, Default: "9", Synonym: "compression.lz4.level", Doc: "Level for compression.type lz4; stored and described, the codec's own default is used."},
-	"compression.zstd.level":                  {Type: Int, Default: "3", Synonym: "compression.zstd.level", Doc: "Level for compression.type zstd; stored and described, the codec's own default is used."},
+	"compression.gzip.level":                  {Type: Int, Default: "-1", Min: 1, Bounded: true, Max: 9, Capped: true, Except: []string{"-1"}, Synonym: "compression.gzip.level", Doc: "Level for compression.type gzip; stored and described, the codec's own default is used."},
+	"compression.lz4.level":                   {Type: Int, Default: "9", Min: 1, Bounded: true, Max: 17, Capped: true, Synonym: "compression.lz4.level", Doc: "Level for compression.type lz4; stored and described, the codec's own default is used."},
+	"compression.zstd.level":                  {Type: Int, Default: "3", Min: -131072, Bounded: true, Max: 22, Capped: true, Synonym: "compression.zstd.level", Doc: "Level for compression.type zstd; stored and described, the codec's own default is used."},
 	"delete.retention.ms":                     {Type: Long, Default: "86400000", Bounded: true, Synonym: "log.cleaner.delete.retention.ms", Doc: "How long compaction keeps a tombstone."},
 	"file.delete.delay.ms":                    {Type: Long, Default: "60000", Bounded: true, Synonym: "log.segment.delete.delay.ms", Doc: "How long a deleted segment's file stays; no effect, files go when their last reader has."},
 	"flush.messages":                          {Type: Long, Default: maxLong, Min: 1, Bounded: true, Synonym: "log.flush.interval.messages", Doc: "No effect: the broker's flush policy decides."},
 	"flush.ms":                                {Type: Long, Default: maxLong, Bounded: true, Synonym: "log.flush.interval.ms", Doc: "No effect: the broker's flush policy decides."},
-	"follower.replication.throttled.replicas": {Type: List, Default: "", Doc: "No effect with one broker."},
+	"follower.replication.throttled.replicas": {Type: List, Default: "", Each: throttledReplicas, Doc: "No effect with one broker."},
 	"index.interval.bytes":                    {Type: Int, Default: "4096", Bounded: true, Synonym: "log.index.interval.bytes", Doc: "How many bytes lie between two entries of the offset index."},
-	"leader.replication.throttled.replicas":   {Type: List, Default: "", Doc: "No effect with one broker."},
+	"leader.replication.throttled.replicas":   {Type: List, Default: "", Each: throttledReplicas, Doc: "No effect with one broker."},
 	"local.retention.bytes":                   {Type: Long, Default: "-2", Min: -2, Bounded: true, Synonym: "log.local.retention.bytes", Doc: "No effect without tiered storage."},
 	"local.retention.ms":                      {Type: Long, Default: "-2", Min: -2, Bounded: true, Synonym: "log.local.retention.ms", Doc: "No effect without tiered storage."},
 	"max.compaction.lag.ms":                   {Type: Long, Default: maxLong, Min: 1, Bounded: true, Synonym: "log.cleaner.max.compaction.lag.ms", Doc: "After how long a record must have become eligible for compaction."},
@@ -70,7 +84,7 @@ var TopicConfigs = map[string]ConfigDef{
 	"message.timestamp.after.max.ms":          {Type: Long, Default: "3600000", Bounded: true, Synonym: "log.message.timestamp.after.max.ms", Doc: "How far ahead of the broker's clock a record's timestamp may be."},
 	"message.timestamp.before.max.ms":         {Type: Long, Default: maxLong, Bounded: true, Synonym: "log.message.timestamp.before.max.ms", Doc: "How far behind the broker's clock a record's timestamp may be."},
 	"message.timestamp.type":                  {Type: String, Default: "CreateTime", Values: []string{"CreateTime", "LogAppendTime"}, Synonym: "log.message.timestamp.type", Doc: "Whether records keep the producer's timestamp or get the broker's."},
-	"min.cleanable.dirty.ratio":               {Type: Double, Default: "0.5", Synonym: "log.cleaner.min.cleanable.ratio", Doc: "The share of a log that must be uncompacted before compaction runs."},
+	"min.cleanable.dirty.ratio":               {Type: Double, Default: "0.5", Bounded: true, Max: 1, Capped: true, Synonym: "log.cleaner.min.cleanable.ratio", Doc: "The share of a log that must be uncompacted before compaction runs."},
 	"min.compaction.lag.ms":                   {Type: Long, Default: "0", Bounded: true, Synonym: "log.cleaner.min.compaction.lag.ms", Doc: "How long a record is kept from compaction."},
 	"min.insync.replicas":                     {Type: Int, Default: "1", Min: 1, Bounded: true, Synonym: "min.insync.replicas", Doc: "How many replicas must have a batch before acks=all is answered; above the number of brokers nothing can be produced with acks=all."},
 	"preallocate":                             {Type: Bool, Default: "false", Synonym: "log.preallocate", Doc: "No effect: segments show their true sizes."},
@@ -93,43 +107,68 @@ var TopicConfigs = map[string]ConfigDef{
 
 // Check refuses a value that the setting cannot have.
 func (d ConfigDef) Check(name, value string) error {
-	bad := func(why string) error {
+	if d.Type == Password {
+		return nil
+	}
+	if why := d.wrong(value); why != "" {
 		return refuse(errcode.InvalidConfig, "Invalid value %s for configuration %s: %s", value, name, why)
 	}
+	return nil
+}
+
+// wrong says in Kafka's words why a value cannot be, "" when it can.
+func (d ConfigDef) wrong(value string) string {
 	switch d.Type {
 	case Bool:
-		if v := strings.ToLower(value); v != "true" && v != "false" {
-			return bad("Expected value to be either true or false")
+		if v := strings.ToLower(strings.TrimSpace(value)); v != "true" && v != "false" {
+			return "Expected value to be either true or false"
+		} else if d.Values != nil && !slices.Contains(d.Values, v) {
+			return "String must be one of: " + strings.Join(d.Values, ", ")
 		}
-	case Int, Long:
-		bits := 64
-		if d.Type == Int {
-			bits = 32
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, bits)
-		if err != nil {
-			return bad("Not a number of type " + map[ConfigType]string{Int: "INT", Long: "LONG"}[d.Type])
-		}
-		if d.Bounded && n < d.Min {
-			return bad(fmt.Sprintf("Value must be at least %d", d.Min))
-		}
-	case Double:
-		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil || math.IsNaN(f) || f < 0 || f > 1 {
-			return bad("Value must be a number between 0 and 1")
-		}
+	case Short, Int, Long, Double:
+		return d.wrongNumber(strings.TrimSpace(value))
 	case List:
 		for _, v := range SplitList(value) {
 			if d.Values != nil && !slices.Contains(d.Values, v) {
-				return bad("String must be one of: " + strings.Join(d.Values, ", "))
+				return "String must be one of: " + strings.Join(d.Values, ", ")
+			}
+			if d.Each != nil && !d.Each.MatchString(v) {
+				return "each element must match " + d.Each.String()
 			}
 		}
-		return nil
+	default:
+		if d.NonEmpty && value == "" {
+			return "String must be non-empty"
+		}
+		if d.Values != nil && !slices.ContainsFunc(d.Values, func(v string) bool { return v == value || d.NoCase && strings.EqualFold(v, value) }) {
+			return "String must be one of: " + strings.Join(d.Values, ", ")
+		}
 	}
-	if d.Values != nil && !slices.Contains(d.Values, value) {
-		return bad("String must be one of: " + strings.Join(d.Values, ", "))
+	return ""
+}
+
+func (d ConfigDef) wrongNumber(value string) string {
+	if slices.Contains(d.Except, value) {
+		return ""
 	}
-	return nil
+	var n float64
+	var err error
+	if d.Type == Double {
+		n, err = strconv.ParseFloat(value, 64)
+	} else {
+		var i int64
+		i, err = strconv.ParseInt(value, 10, map[ConfigType]int{Short: 16, Int: 32, Long: 64}[d.Type])
+		n = float64(i)
+	}
+	switch {
+	case err != nil || math.IsNaN(n):
+		return "Not a number of type " + map[ConfigType]string{Short: "SHORT", Int: "INT", Long: "LONG", Double: "DOUBLE"}[d.Type]
+	case d.Bounded && n < d.Min:
+		return "Value must be at least " + strconv.FormatFloat(d.Min, 'f', -1, 64)
+	case d.Capped && n > d.Max:
+		return "Value must be no more than " + strconv.FormatFloat(d.Max, 'f', -1, 64)
+	}
+	return ""
 }
 
 // SplitList returns the elements of a List value.
@@ -182,19 +221,3 @@ func (i *Image) ConfigFloat(t *Topic, name string) float64 {
 func (i *Image) ConfigBool(t *Topic, name string) bool {
 	return strings.EqualFold(i.Config(t, name), "true")
 }
-
-// brokerConfigs are the broker settings that are the defaults of topics.
-var brokerConfigs = func() map[string]ConfigDef {
-	out := map[string]ConfigDef{}
-	for name, def := range TopicConfigs {
-		if def.Synonym != "" {
-			def.Doc = "The default of topics' " + name + ". " + def.Doc
-			out[def.Synonym] = def
-		}
-	}
-	return out
-}()
-
-// BrokerConfigs returns the settings of the broker that can be changed while it
-// runs; the map must not be changed.
-func BrokerConfigs() map[string]ConfigDef { return brokerConfigs }

@@ -53,8 +53,12 @@ type Image struct {
 	Epoch int32
 	// NextProducerID is the first producer id that was never handed out in a block.
 	NextProducerID int64
-	// BrokerConfigs are the dynamic settings of the broker.
+	// BrokerConfigs are the dynamic settings of all brokers.
 	BrokerConfigs map[string]string
+	// NodeConfigs are the dynamic settings of single brokers that have any, by id.
+	NodeConfigs map[int32]map[string]string
+	// Local is what this broker was started with.
+	Local Local
 	// GroupConfigs are the settings of groups that have any, by the group's id.
 	GroupConfigs map[string]map[string]string
 	// Users are those who may log in, by name.
@@ -94,27 +98,23 @@ func (i *Image) LeaderEpoch(t *Topic, partition int32) int32 {
 	return i.Epoch - t.Born[partition]
 }
 
-// Config returns the topic's value of a setting: its own, else the broker's
-// dynamic one, else the default.
+// Config returns the topic's value of a setting: its own, else the broker's.
 func (i *Image) Config(t *Topic, name string) string {
 	if v, ok := t.Configs[name]; ok {
 		return v
 	}
-	def, ok := TopicConfigs[name]
-	if !ok {
-		return ""
+	def := TopicConfigs[name]
+	if def.Synonym == "" {
+		return def.Default
 	}
-	if v, ok := i.BrokerConfigs[def.Synonym]; ok {
-		return v
-	}
-	return def.Default
+	return i.BrokerConfig(def.Synonym)
 }
 
 // clone returns a copy whose maps may be changed.
 func (i *Image) clone() *Image {
 	c := *i
 	c.topics, c.ids, c.BrokerConfigs = maps.Clone(i.topics), maps.Clone(i.ids), maps.Clone(i.BrokerConfigs)
-	c.Users, c.GroupConfigs = maps.Clone(i.Users), maps.Clone(i.GroupConfigs)
+	c.Users, c.GroupConfigs, c.NodeConfigs = maps.Clone(i.Users), maps.Clone(i.GroupConfigs), maps.Clone(i.NodeConfigs)
 	return &c
 }
 
@@ -123,14 +123,16 @@ func (i *Image) put(t *Topic) {
 }
 
 func newImage() *Image {
-	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, GroupConfigs: map[string]map[string]string{}, Users: map[string]User{}}
+	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, GroupConfigs: map[string]map[string]string{}, NodeConfigs: map[int32]map[string]string{}, Users: map[string]User{}}
 }
 
 // All ranges over the topics by id.
 func (i *Image) All() iter.Seq2[ID, *Topic] { return maps.All(i.ids) }
 
 // SameBrokerConfigs says whether two images have the same broker settings.
-func SameBrokerConfigs(a, b *Image) bool { return maps.Equal(a.BrokerConfigs, b.BrokerConfigs) }
+func SameBrokerConfigs(a, b *Image) bool {
+	return maps.Equal(a.BrokerConfigs, b.BrokerConfigs) && maps.EqualFunc(a.NodeConfigs, b.NodeConfigs, maps.Equal)
+}
 
 // PartitionCount is the number of partitions of all topics.
 func (i *Image) PartitionCount() int {

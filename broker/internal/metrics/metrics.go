@@ -19,6 +19,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/server"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
 )
 
@@ -38,9 +39,9 @@ type Sources struct {
 
 // Metrics counts requests and serves everything.
 type Metrics struct {
-	src         Sources
-	connections atomic.Pointer[func() int]
-	requests    [kmsg.MaxKey + 1]request
+	src       Sources
+	listeners atomic.Pointer[func() []server.Stats]
+	requests  [kmsg.MaxKey + 1]request
 }
 
 // request are the figures of one request key.
@@ -56,8 +57,8 @@ var bounds = [...]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 // New returns metrics over the sources.
 func New(src Sources) *Metrics { return &Metrics{src: src} }
 
-// Connections sets where the number of open connections comes from.
-func (m *Metrics) Connections(f func() int) { m.connections.Store(&f) }
+// Listeners sets where the figures of listeners come from.
+func (m *Metrics) Listeners(f func() []server.Stats) { m.listeners.Store(&f) }
 
 // Request counts an answered request.
 func (m *Metrics) Request(key int16, took time.Duration, in, out int) {
@@ -127,8 +128,8 @@ func (m *Metrics) cluster(p *page, img *cluster.Image) {
 	p.sample("gauge", "kminion_kafka_cluster_info", 1, "broker_count", "1", "cluster_id", img.ClusterID, "cluster_version", "v4.1", "controller_id", node)
 	p.sample("gauge", "kminion_kafka_broker_info", 1, "broker_id", node, "is_controller", "true")
 	p.sample("gauge", "kafka_brokers", 1)
-	if f := m.connections.Load(); f != nil {
-		p.sample("gauge", "kafka_server_socket_server_metrics_connection_count", float64((*f)()))
+	if f := m.listeners.Load(); f != nil {
+		connections(p, (*f)())
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 // conn is one connection.
 type conn struct {
 	srv     *Server
+	ln      *listening
 	nc      net.Conn
 	session api.Session
 	ctx     context.Context // ends when the connection cannot go on
@@ -47,10 +48,10 @@ type queued struct {
 	reply api.Reply
 }
 
-func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, nc: nc, progress: make(chan struct{}, 1)}
+func newConn(s *Server, l *listening, nc net.Conn) *conn {
+	c := &conn{srv: s, ln: l, nc: nc, progress: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(s.hard)
-	c.session = api.Session{ID: s.ids.Add(1), Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: s.cfg.Principal}
+	c.session = api.Session{ID: s.ids.Add(1), Listener: l.Name, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: l.Principal}
 	return c
 }
 
@@ -109,11 +110,25 @@ func (c *conn) read() (err error) {
 			}
 			return err
 		}
+		known := c.session.Authenticated()
 		if err := c.request(frame); err != nil {
 			return err
 		}
+		if !known {
+			c.countLogin()
+		}
 	}
 	return nil
+}
+
+// countLogin counts how the authentication under way has ended, if it has.
+func (c *conn) countLogin() {
+	switch {
+	case c.session.Ending():
+		c.ln.notLogin.Add(1)
+	case c.session.Authenticated():
+		c.ln.loggedIn.Add(1)
+	}
 }
 
 // request handles one request. It returns when the next may be read.

@@ -21,12 +21,11 @@ type Handler interface {
 
 // Config configures a Server.
 type Config struct {
-	Handler        Handler
-	Limits         wire.Limits
-	MaxConnections int
-	// Principal is who a client is before it authenticates; empty where it has to.
-	// With TLS a verified client certificate names the client instead.
-	Principal string
+	Handler Handler
+	Limits  wire.Limits
+	// Bounds returns how many connections a listener may have from a host, "" for
+	// this machine itself; asked anew for each one.
+	Bounds func(listener, host string) Bounds
 	// LoginTimeout bounds the TLS handshake, and the time until a client that has to
 	// authenticate has done so.
 	LoginTimeout time.Duration
@@ -48,37 +47,34 @@ type Server struct {
 	softEnds, hardEnds context.CancelFunc
 	ids                atomic.Uint64
 
-	mu     sync.Mutex
-	closed bool
-	ln     map[net.Listener]struct{}
-	conns  map[*conn]struct{}
-	wg     sync.WaitGroup
+	mu        sync.Mutex
+	closed    bool
+	listeners []*listening
+	conns     map[*conn]struct{}
+	hosts     map[string]int // open connections by remote host
+	pace      pace
+	wg        sync.WaitGroup
 }
 
 // New returns a server.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, ln: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, conns: map[*conn]struct{}{}, hosts: map[string]int{}}
 	s.soft, s.softEnds = context.WithCancel(context.Background())
 	s.hard, s.hardEnds = context.WithCancel(context.Background())
 	return s
 }
 
-// Connections is the number of open connections.
-func (s *Server) Connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
-}
-
-// Serve accepts connections until Close, and closes ln. After Close it returns nil.
-func (s *Server) Serve(ln net.Listener) error {
+// Serve accepts connections until Close, and closes the listener. After Close it
+// returns nil.
+func (s *Server) Serve(l Listener) error {
+	ln := &listening{Listener: l, refused: map[string]int64{"max.connections": 0, "listener.max.connections": 0, "max.connections.per.ip": 0}}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		_ = ln.Close() // it may have been closed before us
 		return nil
 	}
-	s.ln[ln] = struct{}{}
+	s.listeners = append(s.listeners, ln)
 	s.mu.Unlock()
 	var pause time.Duration
 	for {
@@ -102,28 +98,8 @@ func (s *Server) Serve(ln net.Listener) error {
 			}
 		}
 		pause = 0
-		s.start(c)
+		s.start(ln, c)
 	}
-}
-
-func (s *Server) start(nc net.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.conns) >= s.cfg.MaxConnections {
-		if !s.closed {
-			s.cfg.Logger.Warn("connection refused: too many are open", "limit", s.cfg.MaxConnections, "client", nc.RemoteAddr())
-		}
-		_ = nc.Close() // refused: nothing is owed to it
-		return
-	}
-	c := newConn(s, nc)
-	s.conns[c] = struct{}{}
-	s.wg.Go(func() {
-		c.run()
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
-	})
 }
 
 // Close stops accepting and ends all connections: each after the requests that it
@@ -132,7 +108,7 @@ func (s *Server) Close(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true
 	s.softEnds()
-	for ln := range s.ln {
+	for _, ln := range s.listeners {
 		_ = ln.Close() // an accept that fails is what is wanted
 	}
 	for c := range s.conns {

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
+
+var errNobody = errors.New("the client's certificate is nobody's")
 
 // handshake does the TLS handshake, where the connection has one, and takes the
 // client's name from its certificate, where that was asked for and verified.
@@ -20,12 +23,23 @@ func (c *conn) handshake(deadline time.Time) error {
 	ctx, cancel := context.WithDeadline(c.ctx, deadline)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
-		c.srv.cfg.Logger.Info("connection closed: TLS handshake failed", "client", c.session.Remote, "err", err)
+		c.ln.notLogin.Add(1)
+		c.srv.cfg.Logger.Info("connection closed: TLS handshake failed", "client", c.session.Remote, "listener", c.ln.Name, "err", err)
 		return err
 	}
-	if chains := tc.ConnectionState().VerifiedChains; len(chains) > 0 {
-		c.session.Principal = "User:" + chains[0][0].Subject.String()
+	chains := tc.ConnectionState().VerifiedChains
+	if len(chains) == 0 || c.ln.Certificate == nil {
+		return nil
 	}
+	subject := chains[0][0].Subject.String()
+	principal, ok := c.ln.Certificate(subject)
+	if !ok {
+		c.ln.notLogin.Add(1)
+		c.srv.cfg.Logger.Info("connection closed: no rule of ssl.principal.mapping.rules matches the client's certificate", "client", c.session.Remote, "listener", c.ln.Name, "subject", subject)
+		return errNobody
+	}
+	c.session.Principal = principal
+	c.ln.loggedIn.Add(1)
 	return nil
 }
 
@@ -37,7 +51,9 @@ func (c *conn) rawLogin(br *bufio.Reader) error {
 		return err
 	}
 	answer, err := c.srv.cfg.Handler.HandleRaw(c.srv.soft, &c.session, message)
+	c.countLogin()
 	if err != nil {
+		c.ln.notLogin.Add(1)
 		return err // an old client takes the end of the connection for a refusal
 	}
 	return c.send(net.Buffers{wire.AppendRaw(nil, answer)})
