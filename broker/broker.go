@@ -20,6 +20,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/metrics"
 	"github.com/quokka-stream/quokka/broker/internal/server"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
@@ -42,6 +43,7 @@ type Broker struct {
 	server    *server.Server
 	listeners []Listener // as opened
 	metrics   *metrics.Metrics
+	hits      limit.Hits
 
 	life       context.Context // ends when Close begins
 	ending     context.CancelFunc
@@ -179,19 +181,22 @@ func (b *Broker) openServer() error {
 		NodeID: b.cfg.NodeID, Rack: b.cfg.Rack, DataDir: b.cfg.DataDir,
 		AutoCreateTopics: !b.cfg.DisableAutoCreateTopics, DefaultPartitions: int32(b.cfg.DefaultPartitions),
 		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
-		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: 256 << 20, Logger: b.cfg.Logger,
+		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: b.cluster.Image().BrokerInt("quokka.decode.memory.bytes"), Logger: b.cfg.Logger, Hits: &b.hits,
 		Mechanisms: b.mechanisms, Authorization: b.authorization(),
 		GroupLimits: b.cfg.groupLimits(), ClampReplicas: b.cfg.ClampReplicationFactor, CheckConfigs: b.checkConfigs,
 		Advertise: func(s *api.Session) (string, int32) { return b.address(s.Listener, s.Local) },
 		Trace:     b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
-	b.metrics = metrics.New(metrics.Sources{Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats, ReadOnly: b.committer.Failed, DiskFull: b.diskFull})
+	b.metrics = metrics.New(metrics.Sources{
+		Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats, ReadOnly: b.committer.Failed, DiskFull: b.diskFull,
+		Hits: &b.hits, Throttled: handler.QuotaStats, DecodeMemory: handler.DecodeMemory, FetchSessions: handler.FetchSessions,
+	})
 	b.server = server.New(server.Config{
 		Handler: handler,
-		Limits:  wire.Limits{Unauthenticated: 64 << 10, Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
-		Bounds:  b.bounds, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: 30 * time.Second,
-		LoginTimeout: 5 * time.Second,
-		Logger:       b.cfg.Logger, Observe: b.metrics.Request,
+		Limits:  wire.Limits{Unauthenticated: max(1024, int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size"))), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
+		Bounds:  b.bounds, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
+		LoginTimeout: b.milliseconds("quokka.login.timeout.ms"), ConnectQuota: handler.ConnectQuota,
+		Logger: b.cfg.Logger, Hits: &b.hits, Observe: b.metrics.Request,
 	})
 	b.metrics.Listeners(b.server.Stats)
 	return nil

@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	// What it sees of the cluster it is given.
 	"consumergroup": {"group", "errcode"},
 	"cluster":       nil,
+	"quota":         {},
 }
 
 // never lists what the pure packages may not import at all.

@@ -18,6 +18,8 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
+	"github.com/quokka-stream/quokka/broker/internal/quota"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
@@ -34,6 +36,7 @@ type Config struct {
 	MaxPartitions     int32 // over all topics
 	MaxTopicParts     int32 // of one topic
 	Logger            *slog.Logger
+	Hits              *limit.Hits
 	// DecodeBudget bounds the memory of requests being decoded.
 	DecodeBudget int64
 	// Mechanisms returns the SASL mechanisms that a listener offers; none means that
@@ -69,6 +72,7 @@ type Handler struct {
 	txns       *coordinator.Txns
 	producers  *cluster.ProducerIDs
 	budget     *wire.Budget
+	meter      quota.Meter
 	log        *slog.Logger
 }
 
@@ -76,8 +80,8 @@ type Handler struct {
 func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, x *coordinator.Txns, p *cluster.ProducerIDs, a auth.Authorizer) *Handler {
 	return &Handler{
 		cfg: cfg, cluster: c, topics: t, groups: g, txns: x, producers: p, authorizer: a, log: cfg.Logger,
-		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), time.Now),
-		budget:   wire.NewBudget(cfg.DecodeBudget),
+		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), cfg.Hits, time.Now),
+		budget:   wire.NewBudget(cfg.DecodeBudget, func() { cfg.Hits.Hit(limit.DecodeMemory) }),
 	}
 }
 
@@ -95,6 +99,7 @@ type Session struct {
 	mechanism string
 	rawSASL   bool
 	ending    bool
+	mute      time.Duration // see Mute
 }
 
 func (s *Session) host() string {
@@ -119,6 +124,8 @@ type call struct {
 	*Session
 	req *wire.Request
 	img *cluster.Image // as it was when the request began
+	// meter is what the call uses of its client's quotas; nil where none is set.
+	meter *meter
 }
 
 // handler makes the response to a request that kmsg decoded.
@@ -174,6 +181,14 @@ func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Re
 	if !s.Authenticated() && !mayAsk(req.Key) {
 		return nil, fmt.Errorf("request key %d before authentication", req.Key)
 	}
+	if len(c.img.ClientQuotas) > 0 && s.Authenticated() {
+		return h.metered(ctx, c)
+	}
+	return h.handle(ctx, c)
+}
+
+func (h *Handler) handle(ctx context.Context, c *call) (Reply, error) {
+	req := c.req
 	if req.Key == wire.KeyAPIVersions {
 		return h.apiVersions(c)
 	}
@@ -186,7 +201,9 @@ func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Re
 	case wire.KeyFetch:
 		return h.fetch(ctx, c)
 	}
+	c.pause()
 	release, err := h.budget.Acquire(ctx, req)
+	c.resume()
 	if err != nil {
 		return nil, err
 	}
@@ -196,21 +213,55 @@ func (h *Handler) Handle(ctx context.Context, s *Session, req *wire.Request) (Re
 	if err := kreq.ReadFrom(req.Body); err != nil {
 		return nil, fmt.Errorf("request key %d version %d: %w", req.Key, req.Version, err)
 	}
-	resp, err := table[req.Key].handle(h, ctx, c, kreq)
-	if err != nil {
-		return nil, err
+	if works[req.Key] {
+		resp, err := table[req.Key].handle(h, ctx, c, kreq)
+		return c.respond(req, resp), err
 	}
-	return respond(req, resp), nil
+	c.pause()
+	resp, err := table[req.Key].handle(h, ctx, c, kreq)
+	c.resume()
+	return c.respond(req, resp), err
 }
 
 // respond is the Reply of a response that is there.
-func respond(req *wire.Request, resp kmsg.Response) Reply {
+func (c *call) respond(req *wire.Request, resp kmsg.Response) Reply {
 	return func(_ context.Context, v *wire.Vec) error {
+		if ms := c.throttleMillis(); ms > 0 {
+			if t, ok := resp.(kmsg.SetThrottleResponse); ok {
+				t.SetThrottle(ms)
+			}
+		}
 		v.Append(func(dst []byte) []byte {
 			return resp.AppendTo(wire.AppendResponseHeader(dst, req))
 		})
 		return nil
 	}
+}
+
+// FetchSessions is how many incremental fetch sessions there are now.
+func (h *Handler) FetchSessions() int { return h.sessions.Len() }
+
+// DecodeMemory is how much memory requests that are being decoded take now.
+func (h *Handler) DecodeMemory() int64 { return h.budget.Used() }
+
+// QuotaStats returns how often, and for how long together, clients were held back by
+// a kind of quota.
+func (h *Handler) QuotaStats(k quota.Kind) (count int64, total time.Duration) {
+	return h.meter.Stats(k)
+}
+
+// limits are the limits that an error code of an answer tells of.
+var limits = map[int16]limit.Limit{
+	errcode.GroupMaxSizeReached: limit.GroupSize, errcode.OffsetMetadataTooLarge: limit.OffsetMetadata,
+	errcode.InvalidTransactionTimeout: limit.TxnTimeout,
+}
+
+// hit counts the limit, if any, that an error code tells of, and returns the code.
+func (h *Handler) hit(code int16) int16 {
+	if l, ok := limits[code]; code != errcode.None && ok {
+		h.cfg.Hits.Hit(l)
+	}
+	return code
 }
 
 // allowed asks the authorizer.

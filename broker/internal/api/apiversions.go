@@ -26,7 +26,7 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 		e := table[wire.KeyAPIVersions]
 		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: wire.KeyAPIVersions, MinVersion: e.min, MaxVersion: e.max}}
 		req.Version = 0
-		return respond(&req, &resp), nil
+		return c.respond(&req, &resp), nil
 	}
 	kreq := kmsg.NewApiVersionsRequest()
 	kreq.Version = req.Version
@@ -40,7 +40,7 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 	if req.Version >= 3 {
 		if !softwareName.MatchString(kreq.ClientSoftwareName) || !softwareName.MatchString(kreq.ClientSoftwareVersion) {
 			resp.ErrorCode = errcode.InvalidRequest
-			return respond(&req, resp), nil
+			return c.respond(&req, resp), nil
 		}
 		c.ClientName, c.ClientVer = kreq.ClientSoftwareName, kreq.ClientSoftwareVersion
 	}
@@ -48,17 +48,17 @@ func (h *Handler) apiVersions(c *call) (Reply, error) {
 		switch known := kreq.ClusterID != nil; {
 		case known != (kreq.NodeID >= 0):
 			resp.ErrorCode = errcode.InvalidRequest
-			return respond(&req, resp), nil
+			return c.respond(&req, resp), nil
 		case known && (*kreq.ClusterID != c.img.ClusterID || kreq.NodeID != h.cfg.NodeID):
 			resp.ErrorCode = errcode.RebootstrapRequired
-			return respond(&req, resp), nil
+			return c.respond(&req, resp), nil
 		}
 	}
 	Advertised(func(key, min, max int16) {
 		resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MinVersion: min, MaxVersion: max})
 	})
 	features(resp)
-	return respond(&req, resp), nil
+	return c.respond(&req, resp), nil
 }
 
 // features tells which versions of Kafka's features are on. They, not the versions

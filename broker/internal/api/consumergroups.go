@@ -40,7 +40,7 @@ func (h *Handler) consumerGroupHeartbeat(ctx context.Context, c *call, kreq kmsg
 		}
 	}
 	r := h.groups.ConsumerHeartbeat(ctx, req.Group, hb)
-	if resp.ErrorCode = r.ErrorCode; r.ErrorCode != errcode.None {
+	if resp.ErrorCode = h.hit(r.ErrorCode); r.ErrorCode != errcode.None {
 		if r.Message != "" {
 			resp.ErrorMessage = &r.Message
 		}

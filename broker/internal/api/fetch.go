@@ -9,6 +9,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
@@ -52,12 +53,12 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 		failed = true
 	}
 	iso := partition.Isolation(req.IsolationLevel)
-	maxBytes := min(max(req.MaxBytes, 0), h.cfg.FetchMaxBytes)
+	maxBytes := h.fetchBytes(c, int(min(max(req.MaxBytes, 0), h.cfg.FetchMaxBytes)))
 	wire.PutBuffer(c.req.Frame) // the request was copied out of it
 	arena := &wire.Arena{}
 	deadline := time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond)
 
-	answers, size, told := h.read(arena, readings, iso, int(maxBytes))
+	answers, size, told := h.read(arena, readings, iso, maxBytes)
 	if int64(size) >= int64(req.MinBytes) || told || failed || req.MaxWaitMillis <= 0 || len(entries) == 0 {
 		return h.fetchAnswer(c, sess, readings, answers, arena), nil
 	}
@@ -72,21 +73,26 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 	timer := time.NewTimer(time.Until(deadline))
 	defer timer.Stop()
 	for {
-		answers, size, told = h.read(arena, readings, iso, int(maxBytes))
+		answers, size, told = h.read(arena, readings, iso, maxBytes)
 		if int64(size) >= int64(req.MinBytes) || told {
 			break
 		}
 		arena.Free()
 		w.Reset(max(int(req.MinBytes)-size, 1))
+		c.pause()
+		over := false
 		select {
 		case <-w.C():
-			continue
 		case <-timer.C:
-			answers, _, _ = h.read(arena, readings, iso, int(maxBytes))
+			over = true
 		case <-ctx.Done(): // the broker is closing: what there is has to do
-			answers, _, _ = h.read(arena, readings, iso, int(maxBytes))
+			over = true
 		}
-		break
+		c.resume()
+		if over {
+			answers, _, _ = h.read(arena, readings, iso, maxBytes)
+			break
+		}
 	}
 	return h.fetchAnswer(c, sess, readings, answers, arena), nil
 }
@@ -176,6 +182,9 @@ func (h *Handler) read(arena *wire.Arena, readings []reading, iso partition.Isol
 			told = true
 			continue
 		}
+		if len(got.Records) == 0 && size > 0 && left < int(r.maxBytes) && maxBytes == int(h.cfg.FetchMaxBytes) && r.offset < got.HighWatermark {
+			h.cfg.Hits.Hit(limit.FetchBytes) // its turn comes in the next answer
+		}
 		a.Records = got.Records
 		size += len(got.Records)
 		if iso == partition.ReadCommitted {
@@ -207,6 +216,9 @@ func diverging(r *reading) *wire.EpochEnd {
 
 // fetchAnswer makes the response of a fetch, in a session only of what is news.
 func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, answers []wire.FetchPartitionResponse, arena *wire.Arena) Reply {
+	if reply := h.chargeFetch(c, sess, answers, arena); reply != nil {
+		return reply
+	}
 	resp := &wire.FetchResponse{}
 	if sess != nil {
 		resp.SessionID = sess.id
@@ -236,6 +248,7 @@ func (h *Handler) fetchAnswer(c *call, sess *fetchSession, readings []reading, a
 
 func (h *Handler) fetchReply(c *call, resp *wire.FetchResponse) Reply {
 	return func(_ context.Context, v *wire.Vec) error {
+		resp.ThrottleMillis = c.throttleMillis()
 		v.Append(func(dst []byte) []byte { return wire.AppendResponseHeader(dst, c.req) })
 		resp.AppendTo(v, c.req.Version)
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -47,6 +48,7 @@ type fetchSession struct {
 	id        int32
 	principal string
 	byID      bool // the client names topics by id
+	lasting   bool // it has been used since it was made; guarded by mu
 
 	mu      sync.Mutex
 	epoch   int32 // that the next request must carry
@@ -58,8 +60,9 @@ type fetchSession struct {
 
 // fetchSessions are the sessions of all clients, bounded in number.
 type fetchSessions struct {
-	max int
-	now func() time.Time
+	max  int
+	hits *limit.Hits
+	now  func() time.Time
 
 	mu       sync.Mutex
 	sessions map[int32]*fetchSession
@@ -69,8 +72,8 @@ type fetchSessions struct {
 // take its slot.
 const minEviction = 2 * time.Minute
 
-func newFetchSessions(max int, now func() time.Time) *fetchSessions {
-	return &fetchSessions{max: max, now: now, sessions: map[int32]*fetchSession{}}
+func newFetchSessions(max int, hits *limit.Hits, now func() time.Time) *fetchSessions {
+	return &fetchSessions{max: max, hits: hits, now: now, sessions: map[int32]*fetchSession{}}
 }
 
 // resolve returns the partitions that a request is about, and the session, locked,
@@ -107,6 +110,7 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 		s.epoch = 1
 	}
 	s.update(req)
+	s.lasting = true
 	return s, s.order, errcode.None
 }
 
@@ -136,8 +140,11 @@ func (f *fetchSessions) create(c *call, entries []*fetchEntry) *fetchSession {
 	now := f.now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.sessions) >= f.max && !f.evict(now) {
-		return nil
+	if len(f.sessions) >= f.max {
+		f.hits.Hit(limit.FetchSessions)
+		if !f.evict(now) {
+			return nil
+		}
 	}
 	s := &fetchSession{
 		principal: c.Principal, byID: c.req.Version >= 13, epoch: 1, used: now,
@@ -234,4 +241,11 @@ func (s *fetchSession) rotate() {
 		}
 	}
 	s.order = order
+}
+
+// Len is the number of sessions.
+func (f *fetchSessions) Len() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.sessions)
 }

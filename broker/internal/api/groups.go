@@ -12,6 +12,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 )
 
 // The kinds of coordinators.
@@ -70,7 +71,10 @@ func (h *Handler) coordinatorFor(ctx context.Context, c *call, kind int8, key st
 // readGroup says whether a request may act in a group.
 func (h *Handler) readGroup(c *call, groupID string) int16 {
 	switch {
-	case groupID == "" || len(groupID) >= 32<<10: // it is part of records' keys
+	case groupID == "":
+		return errcode.InvalidGroupID
+	case len(groupID) >= 32<<10: // it is part of records' keys
+		h.cfg.Hits.Hit(limit.GroupID)
 		return errcode.InvalidGroupID
 	case !h.allowed(c, auth.Read, auth.Group, groupID):
 		return errcode.GroupAuthorizationFailed
@@ -98,7 +102,7 @@ func (h *Handler) joinGroup(ctx context.Context, c *call, kreq kmsg.Request) (km
 		}
 		r = h.groups.Join(ctx, req.Group, join)
 	}
-	resp.ErrorCode, resp.Generation, resp.LeaderID, resp.MemberID = r.ErrorCode, r.Generation, r.Leader, r.MemberID
+	resp.ErrorCode, resp.Generation, resp.LeaderID, resp.MemberID = h.hit(r.ErrorCode), r.Generation, r.Leader, r.MemberID
 	resp.SkipAssignment = r.SkipAssignment
 	resp.Protocol = kmsg.StringPtr(r.Protocol)
 	if req.Version >= 7 {

@@ -83,7 +83,7 @@ func (h *Handler) metadataTopic(ctx context.Context, c *call, t kmsg.MetadataReq
 	if !h.allowed(c, auth.Create, auth.Cluster, auth.ClusterName) && !h.allowed(c, auth.Create, auth.Topic, name) {
 		return fail(errcode.TopicAuthorizationFailed)
 	}
-	if code := h.autoCreate(ctx, name); code != errcode.None {
+	if code := h.autoCreate(ctx, c, name); code != errcode.None {
 		return fail(code)
 	}
 	c.img = h.cluster.Image()
@@ -94,13 +94,16 @@ func (h *Handler) metadataTopic(ctx context.Context, c *call, t kmsg.MetadataReq
 }
 
 // autoCreate makes a topic with the defaults, for a client that asked about it.
-func (h *Handler) autoCreate(ctx context.Context, name string) int16 {
+func (h *Handler) autoCreate(ctx context.Context, c *call, name string) int16 {
 	err := h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
 		if img.Topic(name) != nil {
 			return nil, nil
 		}
 		cmd, err := h.newTopic(img, name, -1, -1, nil)
 		if err != nil {
+			return nil, err
+		}
+		if err := h.chargeMutation(c, int(cmd.Partitions), neverStrict); err != nil {
 			return nil, err
 		}
 		return []cluster.Command{cmd}, nil

@@ -53,7 +53,7 @@ func (h *Handler) offsetCommit(ctx context.Context, c *call, kreq kmsg.Request) 
 		by := coordinator.Committer{MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation, Version: req.Version}
 		codes := h.groups.CommitOffsets(ctx, req.Group, by, commits)
 		for n, at := range places {
-			resp.Topics[at.topic].Partitions[at.partition].ErrorCode = codes[n]
+			resp.Topics[at.topic].Partitions[at.partition].ErrorCode = h.hit(codes[n])
 		}
 	}
 	return resp, nil

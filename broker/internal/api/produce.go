@@ -9,6 +9,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 	"github.com/quokka-stream/quokka/broker/internal/txn"
@@ -27,6 +28,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 	if err != nil {
 		return nil, fmt.Errorf("produce: %w", err)
 	}
+	h.chargeProduce(c)
 	resp := &wire.ProduceResponse{Topics: make([]wire.ProduceTopicResponse, len(req.Topics))}
 	refusedAll := h.refuseProduce(c, req)
 	var stages []stage
@@ -46,7 +48,9 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		}
 	}
 	if h.cfg.RecordCheck != nil {
+		c.pause()
 		h.checkRecords(ctx, c, req.TimeoutMillis, stages)
+		c.resume()
 	}
 	if req.TransactionalID != nil && refusedAll == errcode.None {
 		h.stageTxn(ctx, c, *req.TransactionalID, stages)
@@ -74,6 +78,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		if err := finishProduce(ctx, stages, req.Acks, deadline); err != nil {
 			return err
 		}
+		resp.ThrottleMillis = c.throttleMillis()
 		v.Append(func(dst []byte) []byte {
 			return resp.AppendTo(wire.AppendResponseHeader(dst, c.req), c.req.Version)
 		})
@@ -211,6 +216,12 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 		h.log.Error("append failed", "err", err)
 		a.ErrorCode = errcode.UnknownServerError
 		return
+	}
+	switch {
+	case errors.Is(err, record.ErrDecompressedTooLarge):
+		h.cfg.Hits.Hit(limit.Decompressed)
+	case coded.Code == record.CodeMessageTooLarge:
+		h.cfg.Hits.Hit(limit.BatchBytes)
 	}
 	a.ErrorCode = coded.Code
 	if coded.Msg != "" {

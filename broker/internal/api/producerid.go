@@ -38,7 +38,7 @@ func (h *Handler) initProducerID(ctx context.Context, c *call, kreq kmsg.Request
 		pid, epoch = req.ProducerID, req.ProducerEpoch
 	}
 	r := h.txns.Init(ctx, *req.TransactionalID, millis(req.TransactionTimeoutMillis), pid, epoch)
-	resp.ErrorCode = r.Code
+	resp.ErrorCode = h.hit(r.Code)
 	if r.Code == errcode.None {
 		resp.ProducerID, resp.ProducerEpoch = r.ProducerID, r.Epoch
 	}

@@ -40,6 +40,8 @@ var kmsgHandlers = map[int16]entry{
 	45: {min: 0, handle: (*Handler).alterReassignments},
 	46: {min: 0, handle: (*Handler).listReassignments},
 	47: {min: 0, handle: (*Handler).offsetDelete},
+	48: {min: 0, handle: (*Handler).describeClientQuotas},
+	49: {min: 0, handle: (*Handler).alterClientQuotas},
 	50: {min: 0, handle: (*Handler).describeUserSCRAM},
 	51: {min: 0, handle: (*Handler).alterUserSCRAM},
 	55: {min: 0, handle: (*Handler).describeQuorum},

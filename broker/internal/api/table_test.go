@@ -22,7 +22,6 @@ func init() {
 	for reason, keys := range map[string][]int16{
 		"between Kafka's brokers and controllers, no client asks it": {4, 5, 6, 7, 52, 53, 54, 56, 58, 59, 62, 63, 67, 70, 73, 82},
 		"no controllers apart from the broker; not in Kafka 4.1":     {94},
-		"no client quotas":     {48, 49},
 		"no delegation tokens": {38, 39, 40, 41},
 		"no client metrics are collected; Kafka advertises it only where a reporter takes them": {71, 72},
 		"no share groups": {76, 77, 78, 79, 90, 91, 92},

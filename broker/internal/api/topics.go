@@ -11,6 +11,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 )
 
 // newTopic makes the command that creates a topic, or says why there can be none.
@@ -33,11 +34,9 @@ func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, re
 		partitions = h.cfg.DefaultPartitions
 	case partitions < 1:
 		return nil, refuse(errcode.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
-	case partitions > h.cfg.MaxTopicParts:
-		return nil, refuse(errcode.InvalidPartitions, "A topic may have %d partitions at most.", h.cfg.MaxTopicParts)
 	}
-	if img.PartitionCount()+int(partitions) > int(h.cfg.MaxPartitions) {
-		return nil, refuse(errcode.PolicyViolation, "The broker may have %d partitions at most.", h.cfg.MaxPartitions)
+	if err := h.checkPartitions(img, 0, partitions); err != nil {
+		return nil, err
 	}
 	if replicas != -1 && replicas < 1 {
 		return nil, refuse(errcode.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
@@ -52,6 +51,20 @@ func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, re
 		return nil, err
 	}
 	return &cluster.CreateTopic{Name: name, ID: cluster.NewID(), Partitions: partitions, Configs: configs}, nil
+}
+
+// checkPartitions refuses a topic that is to have more partitions than it, or the
+// broker, may have.
+func (h *Handler) checkPartitions(img *cluster.Image, has, wants int32) error {
+	switch {
+	case wants > h.cfg.MaxTopicParts:
+		h.cfg.Hits.Hit(limit.TopicPartitions)
+		return &cluster.Error{Code: errcode.InvalidPartitions, Message: fmt.Sprintf("A topic may have %d partitions at most.", h.cfg.MaxTopicParts)}
+	case img.PartitionCount()+int(wants-has) > int(h.cfg.MaxPartitions):
+		h.cfg.Hits.Hit(limit.Partitions)
+		return &cluster.Error{Code: errcode.PolicyViolation, Message: fmt.Sprintf("The broker may have %d partitions at most.", h.cfg.MaxPartitions)}
+	}
+	return nil
 }
 
 func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
@@ -81,7 +94,7 @@ func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 		case cluster.IsInternal(t.Topic):
 			err = &cluster.Error{Code: errcode.InvalidTopic, Message: "The broker makes its internal topics itself."}
 		default:
-			err = h.createTopic(ctx, t, req.ValidateOnly, &out)
+			err = h.createTopic(ctx, c, t, req.ValidateOnly, &out)
 		}
 		if out.ErrorCode, out.ErrorMessage = h.code(err); out.Configs == nil {
 			out.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
@@ -91,7 +104,7 @@ func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 	return resp, nil
 }
 
-func (h *Handler) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, out *kmsg.CreateTopicsResponseTopic) error {
+func (h *Handler) createTopic(ctx context.Context, c *call, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, out *kmsg.CreateTopicsResponseTopic) error {
 	partitions := t.NumPartitions
 	if len(t.ReplicaAssignment) > 0 {
 		if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
@@ -116,6 +129,11 @@ func (h *Handler) createTopic(ctx context.Context, t *kmsg.CreateTopicsRequestTo
 		cmd, err := h.newTopic(img, t.Topic, partitions, t.ReplicationFactor, configs)
 		if err != nil {
 			return nil, err
+		}
+		if !validateOnly {
+			if err := h.chargeMutation(c, int(cmd.Partitions), 6); err != nil {
+				return nil, err
+			}
 		}
 		out.NumPartitions, out.ReplicationFactor = cmd.Partitions, 1
 		out.Configs = createdConfigs(img, configs)
@@ -192,7 +210,10 @@ func (h *Handler) deleteTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 			out.ErrorCode, out.ErrorMessage = errcode.InvalidTopic, kmsg.StringPtr("Internal topics cannot be deleted.")
 		default:
 			out.Topic, out.TopicID = &topic.Name, topic.ID
-			err := h.cluster.Propose(ctx, &cluster.DeleteTopic{ID: topic.ID})
+			err := h.chargeMutation(c, int(topic.Partitions()), 5)
+			if err == nil {
+				err = h.cluster.Propose(ctx, &cluster.DeleteTopic{ID: topic.ID})
+			}
 			out.ErrorCode, out.ErrorMessage = h.code(err)
 			if err == nil {
 				h.groups.ForgetTopic(ctx, topic.Name)
@@ -220,7 +241,7 @@ func (h *Handler) createPartitions(ctx context.Context, c *call, kreq kmsg.Reque
 		case !h.allowed(c, auth.Alter, auth.Topic, t.Topic):
 			err = &cluster.Error{Code: errcode.TopicAuthorizationFailed, Message: "Authorization failed."}
 		default:
-			err = h.growTopic(ctx, &t, req.ValidateOnly)
+			err = h.growTopic(ctx, c, &t, req.ValidateOnly)
 		}
 		out.ErrorCode, out.ErrorMessage = h.code(err)
 		resp.Topics = append(resp.Topics, out)
@@ -228,7 +249,7 @@ func (h *Handler) createPartitions(ctx context.Context, c *call, kreq kmsg.Reque
 	return resp, nil
 }
 
-func (h *Handler) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+func (h *Handler) growTopic(ctx context.Context, c *call, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
 	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
 		refuse := func(code int16, format string, args ...any) ([]cluster.Command, error) {
 			return nil, &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -244,12 +265,11 @@ func (h *Handler) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequest
 			return refuse(errcode.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Topic, topic.Partitions(), t.Count)
 		case t.Count == topic.Partitions():
 			return refuse(errcode.InvalidPartitions, "Topic already has %d partition(s).", t.Count)
-		case t.Count > h.cfg.MaxTopicParts:
-			return refuse(errcode.InvalidPartitions, "A topic may have %d partitions at most.", h.cfg.MaxTopicParts)
-		case img.PartitionCount()+int(t.Count-topic.Partitions()) > int(h.cfg.MaxPartitions):
-			return refuse(errcode.PolicyViolation, "The broker may have %d partitions at most.", h.cfg.MaxPartitions)
 		case len(t.Assignment) > 0 && len(t.Assignment) != int(t.Count-topic.Partitions()):
 			return refuse(errcode.InvalidReplicaAssignment, "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", t.Count-topic.Partitions(), len(t.Assignment))
+		}
+		if err := h.checkPartitions(img, topic.Partitions(), t.Count); err != nil {
+			return nil, err
 		}
 		for _, a := range t.Assignment {
 			if !slices.Equal(a.Replicas, []int32{h.cfg.NodeID}) {
@@ -258,6 +278,9 @@ func (h *Handler) growTopic(ctx context.Context, t *kmsg.CreatePartitionsRequest
 		}
 		if validateOnly {
 			return nil, nil
+		}
+		if err := h.chargeMutation(c, int(t.Count-topic.Partitions()), 3); err != nil {
+			return nil, err
 		}
 		return []cluster.Command{&cluster.AddPartitions{ID: topic.ID, Total: t.Count}}, nil
 	})

@@ -216,7 +216,7 @@ func (h *Handler) txnOffsetCommit(ctx context.Context, c *call, kreq kmsg.Reques
 	}
 	for n, at := range places {
 		a := &resp.Topics[at.topic].Partitions[at.partition]
-		if a.ErrorCode = codes[n]; code != errcode.None {
+		if a.ErrorCode = h.hit(codes[n]); code != errcode.None {
 			a.ErrorCode = fenced(code, 0, 1) // the code of this request for any stale epoch
 		}
 	}

@@ -34,6 +34,7 @@ const (
 	noStreams     = "No effect here: streams groups are not served."
 	noLogin       = "No effect here: clients log in by SCRAM or PLAIN, for as long as their connection lasts."
 	noJava        = "No effect here: there are no classes to load."
+	noWindow      = "No effect here: a client may save up ten seconds of a quota, which is the default."
 	noThreads     = "No effect here: the broker sizes its own queues, buffers and workers."
 )
 
@@ -47,7 +48,7 @@ func topicDefault(name string) string {
 var ourDefaults = map[string]string{
 	"broker.id": "1", "node.id": "1", "process.roles": "broker,controller",
 	"listeners": "PLAINTEXT://127.0.0.1:9092", "log.dir": "broker-data",
-	"max.connections": "1000", "max.connections.per.ip": "100",
+	"max.connections": "1000", "max.connections.per.ip": "100", "sasl.server.max.receive.size": "65536",
 	"group.max.size": "500", "group.consumer.max.size": "500",
 	"group.coordinator.rebalance.protocols": "classic,consumer",
 	"offsets.topic.replication.factor":      "1", "transaction.state.log.replication.factor": "1", "transaction.state.log.min.isr": "1",

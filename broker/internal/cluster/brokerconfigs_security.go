@@ -56,7 +56,7 @@ var securityConfigs = map[string]ConfigDef{
 	"sasl.oauthbearer.sub.claim.name":                     {Type: String, Default: "sub", Doc: noLogin},
 	"sasl.oauthbearer.token.endpoint.url":                 {Type: String, Null: true, Doc: noLogin},
 	"sasl.server.callback.handler.class":                  {Type: Class, Null: true, Doc: noLogin},
-	"sasl.server.max.receive.size":                        {Type: Int, Default: "524288", Doc: "No effect here: a frame before authentication has 64 KiB at most."},
+	"sasl.server.max.receive.size":                        {Type: Int, Default: "524288", Doc: "The largest request before a client has authenticated; 1 KiB at least."},
 	"security.inter.broker.protocol":                      {Type: String, Default: "PLAINTEXT", Values: []string{"PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"}, Doc: noController},
 	"security.providers":                                  {Type: String, Null: true, Doc: noJava},
 	"ssl.allow.dn.changes":                                {Type: Bool, Default: "false", Doc: noJava},

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/quokka-stream/quokka/broker/internal/quota"
 )
 
 // memLog is a Log in memory that can be told to fail.
@@ -52,6 +54,9 @@ func build(t *testing.T, c *Cluster) {
 	propose(&DeleteTopic{ID: b}, &CreateTopic{Name: "b", ID: NewID(), Partitions: 1})
 	propose(&SetCredential{User: "u", Mechanism: 1, Credential: Credential{Salt: []byte("s"), Iterations: 4096}}, &SetCredential{User: "u", Mechanism: 2}, &SetCredential{User: "v", Mechanism: 1})
 	propose(&DeleteCredential{User: "u", Mechanism: 2}, &DeleteCredential{User: "v", Mechanism: 1})
+	alice := quota.Entity{User: quota.Named("alice"), ClientID: quota.Default}
+	propose(&SetClientQuotas{alice, quota.Limits{quota.Produce: 1000, quota.Request: 12.5}}, &SetClientQuotas{quota.Entity{IP: quota.Default}, quota.Limits{quota.Connection: 9}})
+	propose(&SetClientQuotas{alice, quota.Limits{quota.Produce: 2000}}, &SetClientQuotas{Entity: quota.Entity{IP: quota.Default}})
 	propose(&AddACLs{[]ACL{{ResourceType: 2, ResourceName: "a"}, {ResourceType: 2, ResourceName: "b"}}}, &DeleteACLs{[]ACL{{ResourceType: 2, ResourceName: "b"}}})
 }
 

@@ -193,6 +193,7 @@ var commands = map[string]func() Command{
 	"group-configs":  func() Command { return &SetGroupConfigs{} },
 	"producer-ids":   func() Command { return &AllocateProducerIDs{} },
 	"set-credential": func() Command { return &SetCredential{} },
+	"client-quotas":  func() Command { return &SetClientQuotas{} },
 	"del-credential": func() Command { return &DeleteCredential{} },
 	"add-acls":       func() Command { return &AddACLs{} },
 	"delete-acls":    func() Command { return &DeleteACLs{} },
@@ -252,6 +253,9 @@ func commandsOf(i *Image) []Command {
 		for _, mechanism := range slices.Sorted(maps.Keys(i.Users[name])) {
 			out = append(out, &SetCredential{User: name, Mechanism: mechanism, Credential: i.Users[name][mechanism]})
 		}
+	}
+	for _, e := range i.QuotaEntities() {
+		out = append(out, &SetClientQuotas{Entity: e, Limits: i.ClientQuotas[e]})
 	}
 	if len(i.ACLs) > 0 {
 		out = append(out, &AddACLs{ACLs: i.ACLs})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+
+	"github.com/quokka-stream/quokka/broker/internal/quota"
 )
 
 // ID is a topic id, written in unpadded URL-safe base64 as Kafka's tools do.
@@ -65,6 +67,8 @@ type Image struct {
 	Users map[string]User
 	// ACLs are the access rules.
 	ACLs []ACL
+	// ClientQuotas bound what clients may ask for.
+	ClientQuotas quota.Table
 
 	topics map[string]*Topic
 	ids    map[ID]*Topic
@@ -114,7 +118,7 @@ func (i *Image) Config(t *Topic, name string) string {
 func (i *Image) clone() *Image {
 	c := *i
 	c.topics, c.ids, c.BrokerConfigs = maps.Clone(i.topics), maps.Clone(i.ids), maps.Clone(i.BrokerConfigs)
-	c.Users, c.GroupConfigs, c.NodeConfigs = maps.Clone(i.Users), maps.Clone(i.GroupConfigs), maps.Clone(i.NodeConfigs)
+	c.Users, c.GroupConfigs, c.NodeConfigs, c.ClientQuotas = maps.Clone(i.Users), maps.Clone(i.GroupConfigs), maps.Clone(i.NodeConfigs), maps.Clone(i.ClientQuotas)
 	return &c
 }
 
@@ -123,7 +127,7 @@ func (i *Image) put(t *Topic) {
 }
 
 func newImage() *Image {
-	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, GroupConfigs: map[string]map[string]string{}, NodeConfigs: map[int32]map[string]string{}, Users: map[string]User{}}
+	return &Image{topics: map[string]*Topic{}, ids: map[ID]*Topic{}, BrokerConfigs: map[string]string{}, GroupConfigs: map[string]map[string]string{}, NodeConfigs: map[int32]map[string]string{}, Users: map[string]User{}, ClientQuotas: quota.Table{}}
 }
 
 // All ranges over the topics by id.

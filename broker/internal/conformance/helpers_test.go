@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +22,8 @@ type conn struct {
 	t    testing.TB
 	nc   net.Conn
 	next int32
+
+	clientID string
 }
 
 func start(t testing.TB, opts ...func(*broker.Config)) *brokertest.Broker {
@@ -37,14 +42,14 @@ func dial(t testing.TB, addr string) *conn {
 	if err := nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	return &conn{t: t, nc: nc}
+	return &conn{t: t, nc: nc, clientID: "test"}
 }
 
 // send writes a request and returns its correlation id.
 func (c *conn) send(req kmsg.Request) int32 {
 	c.t.Helper()
 	c.next++
-	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, c.next)
+	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID(c.clientID)).AppendRequest(nil, req, c.next)
 	if _, err := c.nc.Write(b); err != nil {
 		c.t.Fatalf("writing: %v", err)
 	}
@@ -177,4 +182,22 @@ func values(t testing.TB, batches []byte) (out []string) {
 		return true
 	})
 	return out
+}
+
+// metric waits until a sample of the broker's metrics is not zero.
+func metric(t testing.TB, b *brokertest.Broker, sample string) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		page := httptest.NewRecorder()
+		b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		_, after, there := strings.Cut(page.Body.String(), "\n"+sample+" ")
+		value, _, _ := strings.Cut(after, "\n")
+		if there && value != "0" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %q", sample, value)
+		}
+	}
 }

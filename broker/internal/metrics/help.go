@@ -40,4 +40,9 @@ var help = map[string]string{
 	"quokka_broker_storage_read_only":                                    "1 once a failed sync has made the data directory read-only: look into the disk, then restart.",
 	"quokka_broker_storage_free_bytes":                                   "Bytes that can still be written to the data directory's disk; -1 where that is unknown.",
 	"quokka_broker_partitions_stopped":                                   "Partitions that answer KAFKA_STORAGE_ERROR: the log says why and what to do.",
+	"quokka_broker_limit_hits_total":                                     "How often a limit was reached; docs/broker.md has what they are.",
+	"quokka_broker_throttled_total":                                      "How often clients were held back by a quota.",
+	"quokka_broker_throttle_seconds_total":                               "For how long clients were held back by a quota, together.",
+	"quokka_broker_decode_memory_bytes":                                  "Memory charged for requests that are being decoded.",
+	"kafka_server_fetch_session_cache_num_incremental_fetch_sessions":    "Incremental fetch sessions.",
 }

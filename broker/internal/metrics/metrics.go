@@ -18,7 +18,9 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/coordinator"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/quota"
 	"github.com/quokka-stream/quokka/broker/internal/server"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
 )
@@ -35,6 +37,13 @@ type Sources struct {
 	ReadOnly func() error
 	// DiskFull says that producers are refused for lack of space; nil = never.
 	DiskFull func() bool
+	// Hits counts how often limits were reached, Throttled how often, and for how long
+	// together, clients were held back by quotas.
+	Hits      *limit.Hits
+	Throttled func(quota.Kind) (count int64, total time.Duration)
+	// DecodeMemory is what requests being decoded take, FetchSessions how many there are.
+	DecodeMemory  func() int64
+	FetchSessions func() int
 }
 
 // Metrics counts requests and serves everything.
@@ -120,6 +129,7 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.requestFigures(p)
 	m.commits(p)
 	m.storage(p)
+	m.limits(p)
 	_ = p.Flush() // the scraper may have gone
 }
 
@@ -266,6 +276,23 @@ func (m *Metrics) storage(p *page) {
 	flag("quokka_broker_storage_read_only", m.src.ReadOnly() != nil)
 	p.sample("gauge", "quokka_broker_storage_free_bytes", float64(m.src.Topics.Free()))
 	p.sample("gauge", "quokka_broker_partitions_stopped", float64(m.src.Topics.Stopped()))
+}
+
+// limits writes how often clients asked for more than they may have.
+func (m *Metrics) limits(p *page) {
+	m.src.Hits.Each(func(l limit.Limit, hits int64) {
+		p.sample("counter", "quokka_broker_limit_hits_total", float64(hits), "limit", l.String())
+	})
+	for _, k := range quota.Kinds {
+		count, _ := m.src.Throttled(k)
+		p.sample("counter", "quokka_broker_throttled_total", float64(count), "quota", k.String())
+	}
+	for _, k := range quota.Kinds {
+		_, total := m.src.Throttled(k)
+		p.sample("counter", "quokka_broker_throttle_seconds_total", total.Seconds(), "quota", k.String())
+	}
+	p.sample("gauge", "quokka_broker_decode_memory_bytes", float64(m.src.DecodeMemory()))
+	p.sample("gauge", "kafka_server_fetch_session_cache_num_incremental_fetch_sessions", float64(m.src.FetchSessions()))
 }
 
 // requestFigures writes what was counted per request key.

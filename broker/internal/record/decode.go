@@ -91,18 +91,17 @@ func (d *decoder) close() {
 
 func (d *decoder) Read(p []byte) (int, error) {
 	if d.left < 0 {
-		return 0, errTooLarge()
+		return 0, ErrDecompressedTooLarge
 	}
 	n, err := d.r.Read(p)
 	if d.left -= int64(n); d.left < 0 {
-		return 0, errTooLarge()
+		return 0, ErrDecompressedTooLarge
 	}
 	return n, err
 }
 
-func errTooLarge() error {
-	return Errorf(CodeMessageTooLarge, "records decompress to more than is accepted")
-}
+// ErrDecompressedTooLarge is the error of records over the bound.
+var ErrDecompressedTooLarge = Errorf(CodeMessageTooLarge, "records decompress to more than is accepted")
 
 // The framing that Java clients put around snappy blocks: a magic, two versions,
 // then blocks prefixed by their length.
@@ -141,7 +140,7 @@ func (r *snappyReader) Read(p []byte) (int, error) {
 			return 0, err
 		}
 		if int64(size) > r.bound {
-			return 0, errTooLarge()
+			return 0, ErrDecompressedTooLarge
 		}
 		// A block grows at most 64-fold or so: one that claims more is lying, and
 		// is found out before memory is taken for it.

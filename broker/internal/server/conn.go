@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -63,6 +64,7 @@ func (c *conn) drain() {
 
 func (c *conn) run() {
 	err := c.read()
+	c.ended(err)
 	if c.queue != nil {
 		close(c.queue) // what is queued is still answered
 		<-c.stopped
@@ -81,6 +83,9 @@ func (c *conn) read() (err error) {
 			err = c.panicked(r)
 		}
 	}()
+	if c.tooFast() {
+		return nil
+	}
 	login := time.Now().Add(c.srv.cfg.LoginTimeout)
 	if err := c.handshake(login); err != nil {
 		return err
@@ -116,6 +121,9 @@ func (c *conn) read() (err error) {
 		}
 		if !known {
 			c.countLogin()
+		}
+		if d := c.session.Mute(); d > 0 {
+			c.hold(d)
 		}
 	}
 	return nil
@@ -171,12 +179,20 @@ func (c *conn) enqueue(q queued) error {
 	c.waiting.Add(1)
 	c.bytes.Add(int64(q.size))
 	c.queue <- q // never blocks: fewer than maxQueued are waiting
-	for c.waiting.Load() >= maxQueued || c.bytes.Load() > maxQueuedBytes {
+	if c.full() {
+		c.srv.cfg.Hits.Hit(limit.Queued)
+	}
+	for c.full() {
 		if err := c.wait(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// full says whether too much is with the writer for another request to start.
+func (c *conn) full() bool {
+	return c.waiting.Load() >= maxQueued || c.bytes.Load() > maxQueuedBytes
 }
 
 // wait waits until the writer has finished an answer.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -26,6 +28,9 @@ type Config struct {
 	// Bounds returns how many connections a listener may have from a host, "" for
 	// this machine itself; asked anew for each one.
 	Bounds func(listener, host string) Bounds
+	// ConnectQuota, if it is set, says for how long a connection from an address is to
+	// be held before it is refused; 0 for one that is welcome.
+	ConnectQuota func(netip.Addr) time.Duration
 	// LoginTimeout bounds the TLS handshake, and the time until a client that has to
 	// authenticate has done so.
 	LoginTimeout time.Duration
@@ -34,6 +39,7 @@ type Config struct {
 	// WriteTimeout ends a connection whose client takes no byte of an answer for so long.
 	WriteTimeout time.Duration
 	Logger       *slog.Logger
+	Hits         *limit.Hits
 	// Observe is called after each answered request; it may be nil.
 	Observe func(key int16, took time.Duration, in, out int)
 }

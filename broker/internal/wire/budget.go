@@ -13,11 +13,20 @@ type Budget struct {
 	left int64
 	size int64
 	wait chan struct{} // closed when something was given back
+	full func()
 }
 
-// NewBudget returns a budget of size bytes.
-func NewBudget(size int64) *Budget {
-	return &Budget{left: size, size: size, wait: make(chan struct{})}
+// NewBudget returns a budget of size bytes. full, if it is not nil, is called when a
+// charge has to wait.
+func NewBudget(size int64, full func()) *Budget {
+	return &Budget{left: size, size: size, wait: make(chan struct{}), full: full}
+}
+
+// Used is how much is charged now.
+func (b *Budget) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.size - b.left
 }
 
 // Check walks the request's body and returns what decoding it may allocate.
@@ -37,7 +46,7 @@ func (b *Budget) Acquire(ctx context.Context, req *Request) (release func(), err
 // charge alone always fits.
 func (b *Budget) Take(ctx context.Context, n int64) (release func(), err error) {
 	n = min(n, b.size)
-	for {
+	for waited := false; ; waited = true {
 		b.mu.Lock()
 		if b.left >= n {
 			b.left -= n
@@ -46,6 +55,9 @@ func (b *Budget) Take(ctx context.Context, n int64) (release func(), err error) 
 		}
 		wait := b.wait
 		b.mu.Unlock()
+		if !waited && b.full != nil {
+			b.full()
+		}
 		select {
 		case <-wait:
 		case <-ctx.Done():

@@ -20,6 +20,19 @@ type Limits struct {
 // first six bytes, before anything is allocated for the rest.
 var ErrFrameTooLarge = errors.New("frame too large")
 
+// FrameError is the error of a frame over its limit; it is ErrFrameTooLarge.
+type FrameError struct {
+	Key         int16
+	Size, Limit int64
+}
+
+func (e *FrameError) Error() string {
+	return fmt.Sprintf("%v: %d bytes for request key %d, the limit is %d", ErrFrameTooLarge, e.Size, e.Key, e.Limit)
+}
+
+// Unwrap returns ErrFrameTooLarge.
+func (e *FrameError) Unwrap() error { return ErrFrameTooLarge }
+
 // ReadRaw reads a frame that has no header, of at most limit bytes.
 func ReadRaw(r *bufio.Reader, limit int) ([]byte, error) {
 	head, err := r.Peek(4)
@@ -28,7 +41,7 @@ func ReadRaw(r *bufio.Reader, limit int) ([]byte, error) {
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head)))
 	if size < 0 || size > int64(limit) {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrFrameTooLarge, size, limit)
+		return nil, &FrameError{Key: KeySaslAuthenticate, Size: size, Limit: int64(limit)}
 	}
 	if _, err := r.Discard(4); err != nil {
 		return nil, err
@@ -73,7 +86,7 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, erro
 		return nil, fmt.Errorf("%w: a frame of %d bytes", ErrMalformed, size)
 	}
 	if size > int64(limit) {
-		return nil, fmt.Errorf("%w: %d bytes for request key %d, the limit is %d", ErrFrameTooLarge, size, key, limit)
+		return nil, &FrameError{Key: key, Size: size, Limit: int64(limit)}
 	}
 	if _, err := r.Discard(4); err != nil {
 		return nil, err

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/quota"
+)
+
+// The types of entities that quotas are for, by Kafka's names.
+const (
+	quotaUser     = "user"
+	quotaClientID = "client-id"
+	quotaIP       = "ip"
+)
+
+// quotaPart is the part of an entity that a type names; nil for an unknown type.
+func quotaPart(e *quota.Entity, typ string) *quota.Name {
+	switch typ {
+	case quotaUser:
+		return &e.User
+	case quotaClientID:
+		return &e.ClientID
+	case quotaIP:
+		return &e.IP
+	}
+	return nil
+}
+
+// quotaFilter selects entities.
+type quotaFilter struct {
+	exact  quota.Entity // parts that must be these
+	any    quota.Entity // parts that must be there
+	strict bool         // there may be no other parts
+}
+
+func (f *quotaFilter) matches(e quota.Entity) bool {
+	for _, typ := range []string{quotaUser, quotaClientID, quotaIP} {
+		got, exact, some := quotaPart(&e, typ), quotaPart(&f.exact, typ), quotaPart(&f.any, typ)
+		switch {
+		case exact.Set && *got != *exact, some.Set && !got.Set:
+			return false
+		case f.strict && got.Set && !exact.Set && !some.Set:
+			return false
+		}
+	}
+	return true
+}
+
+// newQuotaFilter reads the components of a request.
+func newQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (*quotaFilter, error) {
+	f := &quotaFilter{strict: req.Strict}
+	refuse := func(code int16, msg string) (*quotaFilter, error) {
+		return nil, &cluster.Error{Code: code, Message: msg}
+	}
+	for _, c := range req.Components {
+		exact, some := quotaPart(&f.exact, c.EntityType), quotaPart(&f.any, c.EntityType)
+		switch {
+		case c.EntityType == "":
+			return refuse(errcode.InvalidRequest, "Invalid empty entity type.")
+		case exact == nil:
+			return refuse(errcode.UnsupportedVersion, "Unsupported entity type "+c.EntityType)
+		case exact.Set || some.Set:
+			return refuse(errcode.InvalidRequest, "Entity type "+c.EntityType+" cannot appear more than once in the filter.")
+		case c.MatchType < kmsg.QuotasMatchTypeExact || c.MatchType > kmsg.QuotasMatchTypeAny:
+			return refuse(errcode.InvalidRequest, "Unknown match type.")
+		case (c.MatchType == kmsg.QuotasMatchTypeExact) != (c.Match != nil):
+			return refuse(errcode.InvalidRequest, "A match string belongs to an exact match, and to no other.")
+		}
+		switch c.MatchType {
+		case kmsg.QuotasMatchTypeExact:
+			*exact = quota.Named(*c.Match)
+		case kmsg.QuotasMatchTypeDefault:
+			*exact = quota.Default
+		default:
+			*some = quota.Default
+		}
+	}
+	if (f.exact.IP.Set || f.any.IP.Set) && len(req.Components) > 1 {
+		return refuse(errcode.InvalidRequest, "Invalid entity filter component combination. IP filter component should not be used with user or clientId filter component.")
+	}
+	return f, nil
+}
+
+func (h *Handler) describeClientQuotas(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.DescribeClientQuotasRequest)
+	resp := req.ResponseKind().(*kmsg.DescribeClientQuotasResponse)
+	if !h.allowed(c, auth.DescribeConfigs, auth.Cluster, auth.ClusterName) {
+		resp.ErrorCode = errcode.ClusterAuthorizationFailed
+		return resp, nil
+	}
+	f, err := newQuotaFilter(req)
+	if err != nil {
+		resp.ErrorCode, resp.ErrorMessage = h.code(err)
+		return resp, nil
+	}
+	resp.Entries = []kmsg.DescribeClientQuotasResponseEntry{}
+	for _, e := range c.img.QuotaEntities() {
+		if !f.matches(e) {
+			continue
+		}
+		out := kmsg.NewDescribeClientQuotasResponseEntry()
+		for _, typ := range []string{quotaUser, quotaClientID, quotaIP} {
+			part := quotaPart(&e, typ)
+			if !part.Set {
+				continue
+			}
+			oe := kmsg.NewDescribeClientQuotasResponseEntryEntity()
+			if oe.Type = typ; part.Name != "" {
+				oe.Name = &part.Name
+			}
+			out.Entity = append(out.Entity, oe)
+		}
+		for _, k := range quota.Kinds {
+			if v := c.img.ClientQuotas[e][k]; v > 0 {
+				ov := kmsg.NewDescribeClientQuotasResponseEntryValue()
+				ov.Key, ov.Value = k.String(), v
+				out.Values = append(out.Values, ov)
+			}
+		}
+		resp.Entries = append(resp.Entries, out)
+	}
+	return resp, nil
+}
+
+// quotaEntity reads an entity that is to get quotas.
+func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Entity, err error) {
+	refuse := func(msg string) (quota.Entity, error) {
+		return quota.Entity{}, &cluster.Error{Code: errcode.InvalidRequest, Message: msg}
+	}
+	if len(parts) == 0 {
+		return refuse("Invalid empty client quota entity")
+	}
+	for _, p := range parts {
+		part := quotaPart(&e, p.Type)
+		switch {
+		case part == nil:
+			return refuse("Unhandled client quota entity type: " + p.Type)
+		case part.Set:
+			return refuse("Invalid client quota entity, duplicate entity entry " + p.Type)
+		case p.Name == nil:
+			*part = quota.Default
+		case *p.Name == "":
+			return refuse("Empty " + p.Type + " not supported")
+		case p.Type == quotaIP:
+			addr, err := netip.ParseAddr(*p.Name)
+			if err != nil {
+				return refuse(*p.Name + " is not a valid IP.")
+			}
+			*part = quota.Named(addr.Unmap().WithZone("").String())
+		default:
+			*part = quota.Named(*p.Name)
+		}
+	}
+	if e.IP.Set && len(parts) > 1 {
+		return refuse("Invalid quota entity combination, IP entity should not be combined with User or ClientId")
+	}
+	return e, nil
+}
+
+func (h *Handler) alterClientQuotas(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+	req := kreq.(*kmsg.AlterClientQuotasRequest)
+	resp := req.ResponseKind().(*kmsg.AlterClientQuotasResponse)
+	allowed := h.allowed(c, auth.AlterConfigs, auth.Cluster, auth.ClusterName)
+	for _, entry := range req.Entries {
+		out := kmsg.NewAlterClientQuotasResponseEntry()
+		for _, p := range entry.Entity {
+			oe := kmsg.NewAlterClientQuotasResponseEntryEntity()
+			oe.Type, oe.Name = p.Type, p.Name
+			out.Entity = append(out.Entity, oe)
+		}
+		var err error
+		if !allowed {
+			err = &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
+		} else {
+			err = h.alterQuotas(ctx, &entry, req.ValidateOnly)
+		}
+		out.ErrorCode, out.ErrorMessage = h.code(err)
+		resp.Entries = append(resp.Entries, out)
+	}
+	return resp, nil
+}
+
+// alterQuotas changes the quotas of one entity, all that are named or none.
+func (h *Handler) alterQuotas(ctx context.Context, entry *kmsg.AlterClientQuotasRequestEntry, validateOnly bool) error {
+	e, err := quotaEntity(entry.Entity)
+	if err != nil {
+		return err
+	}
+	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+		limits := img.ClientQuotas[e]
+		for _, op := range entry.Ops {
+			value := op.Value
+			if op.Remove {
+				value = 1 // whatever it is
+			}
+			k, err := quota.Check(e, op.Key, value)
+			if err != nil {
+				return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: err.Error()}
+			}
+			if limits[k] = value; op.Remove {
+				limits[k] = 0
+			}
+		}
+		if validateOnly || limits == img.ClientQuotas[e] {
+			return nil, nil
+		}
+		return []cluster.Command{&cluster.SetClientQuotas{Entity: e, Limits: limits}}, nil
+	})
+}
+
+// ConnectQuota says for how long a new connection from an address is to be held
+// before it is refused; 0: it is welcome.
+func (h *Handler) ConnectQuota(addr netip.Addr) time.Duration {
+	quotas := h.cluster.Image().ClientQuotas
+	if len(quotas) == 0 {
+		return 0
+	}
+	return h.meter.Connect(quotas, addr.Unmap().WithZone("").String(), time.Now())
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/limit"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// addrOf is the address that a connection comes from; the zero one where it has none.
+func addrOf(nc net.Conn) netip.Addr {
+	a, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return a.AddrPort().Addr()
+}
+
+// tooFast holds a connection that came sooner after others than its address may, and
+// says so. It is held, unread, before it is closed: a client that is refused at once
+// comes back at once (KIP-612).
+func (c *conn) tooFast() bool {
+	if c.srv.cfg.ConnectQuota == nil {
+		return false
+	}
+	wait := c.srv.cfg.ConnectQuota(addrOf(c.nc))
+	if wait > 0 {
+		c.hold(wait)
+	}
+	return wait > 0
+}
+
+// hold waits before more of the connection is read, unless the server closes.
+func (c *conn) hold(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+	case <-c.srv.soft.Done():
+	}
+}
+
+// ended counts which limit, if any, ended the connection's reading.
+func (c *conn) ended(err error) {
+	var frame *wire.FrameError
+	authenticated := c.session.Authenticated()
+	switch {
+	case errors.As(err, &frame) && !authenticated:
+		c.srv.cfg.Hits.Hit(limit.LoginFrame)
+	case errors.As(err, &frame) && frame.Key == wire.KeyProduce:
+		c.srv.cfg.Hits.Hit(limit.ProduceFrame)
+	case errors.As(err, &frame):
+		c.srv.cfg.Hits.Hit(limit.RequestFrame)
+	case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) || c.draining.Load():
+	case !authenticated:
+		c.srv.cfg.Hits.Hit(limit.Login)
+	default:
+		c.srv.cfg.Hits.Hit(limit.Idle)
+	}
+}
