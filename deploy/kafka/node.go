@@ -53,6 +53,8 @@ func (n node) properties() string {
 	}
 	// Many small tests: fewer partitions of internal topics to open.
 	lines = append(lines, "offsets.topic.num.partitions=8", "transaction.state.log.num.partitions=8", "share.coordinator.state.topic.num.partitions=8")
+	// Kafka 4.3 assigns once a second at most; small groups need not wait for it.
+	lines = append(lines, "group.consumer.assignment.interval.ms=0", "group.consumer.assignor.offload.enable=false")
 	lines = append(lines, n.cluster.cfg.Properties...)
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -102,10 +103,11 @@ func (h *Handler) describeConsumerGroup(ctx context.Context, c *call, id string,
 		km := kmsg.NewConsumerGroupDescribeResponseGroupMember()
 		km.MemberID, km.InstanceID, km.RackID, km.MemberEpoch = m.ID, m.InstanceID, m.RackID, m.Epoch
 		km.ClientID, km.ClientHost, km.SubscribedTopics = m.ClientID, m.ClientHost, m.Topics
-		if m.Regex != "" {
-			km.SubscribedTopicRegex = &m.Regex
-		}
-		km.Assignment, km.TargetAssignment = h.describeAssignment(c, m.Assigned), h.describeAssignment(c, m.Target)
+		km.SubscribedTopicRegex = &m.Regex
+		owned := consumergroup.Partitions{}
+		maps.Copy(owned, m.Assigned)
+		maps.Copy(owned, m.Revoking) // until it says that it has given them up
+		km.Assignment, km.TargetAssignment = h.describeAssignment(c, owned), h.describeAssignment(c, m.Target)
 		if km.MemberType = 1; m.Classic != nil {
 			km.MemberType = 0
 		}

@@ -216,7 +216,7 @@ func (h *Handler) describeGroups(ctx context.Context, c *call, kreq kmsg.Request
 			}
 			out.Members = append(out.Members, km)
 		}
-		if req.IncludeAuthorizedOperations {
+		if req.IncludeAuthorizedOperations && out.ErrorCode == errcode.None {
 			out.AuthorizedOperations = h.operations(c, auth.Group, id)
 		}
 		resp.Groups = append(resp.Groups, out)

@@ -153,7 +153,7 @@ func (r *renderer) field(path string, v reflect.Value) node {
 		return node{}
 	case do == symbol:
 		id := fmt.Sprint(v.Interface())
-		if id == "-1" {
+		if v.CanInt() && v.Int() < 0 { // none
 			return node{value: id}
 		}
 		return node{value: id, id: kind(name)}
@@ -175,6 +175,8 @@ func kind(field string) string {
 		return "node"
 	case "LeaderID":
 		return "member"
+	case "MemberEpoch", "AssignmentEpoch", "Epoch":
+		return "epoch"
 	}
 	return strings.ToLower(strings.TrimSuffix(field, "ID"))
 }
@@ -209,13 +211,13 @@ func (r *renderer) bytes(b []byte, do action) node {
 	if len(b) == 0 {
 		return node{}
 	}
-	text := string(b)
+	text := strings.ReplaceAll(string(b), r.prefix, "")
 	for _, c := range text {
 		if !unicode.IsPrint(c) {
-			return node{value: fmt.Sprintf("%x", b)}
+			return node{value: fmt.Sprintf("%x", text)}
 		}
 	}
-	return node{value: strconv.Quote(strings.ReplaceAll(text, r.prefix, ""))}
+	return node{value: strconv.Quote(text)}
 }
 
 // batches renders the whole batches in fetched bytes; where a fetch ends inside

@@ -37,6 +37,8 @@ var rules = []rule{
 	{"ApiVersionsResponse.FinalizedFeaturesEpoch", drop},
 	// Where a group's offsets are is a matter of its name and of how many partitions there are.
 	{"TransactionStates.Topics.Partitions", drop},
+	// Where a group's epochs begin is the server's affair.
+	{"MemberEpoch", symbol}, {"AssignmentEpoch", symbol}, {"ConsumerGroupDescribeResponse.Groups.Epoch", symbol},
 	// Time.
 	{"Timestamp", when}, {"LogAppendTime", when}, {"StartTimestamp", when}, {"LastTimestamp", when}, {"MaxTimestamp", when},
 	{"LastFetchTimestamp", when}, {"LastCaughtUpTimestamp", when},

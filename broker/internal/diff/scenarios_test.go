@@ -26,4 +26,10 @@ var scenarios = []scenario{
 	{"txn-new", txnNew},
 	{"txn-aborted", txnAborted},
 	{"txn-offsets", txnOffsets},
+	{"consumer-groups", consumerGroups},
+	{"consumer-refused", consumersRefused},
+	{"consumer-fenced", consumersFenced},
+	{"consumer-static", consumersStatic},
+	{"consumer-regex", consumersRegex},
+	{"migration", migration},
 }

@@ -318,6 +318,20 @@ func oneBroker(s *session) {
 			ask[*kmsg.ElectLeadersResponse](s, "elect", v, elect)
 		}
 	}
+	leave := kmsg.NewPtrUnregisterBrokerRequest()
+	leave.BrokerID = 99
+	ask[*kmsg.UnregisterBrokerResponse](s, "forget a broker that is not there", 0, leave)
+	for _, v := range s.versions(kmsg.AddRaftVoter) {
+		for _, cluster := range []*string{nil, pointer("another")} {
+			voter := kmsg.NewPtrAddRaftVoterRequest()
+			voter.ClusterID, voter.VoterID, voter.VoterDirectoryID = cluster, 99, [16]byte{1}
+			voter.Listeners = []kmsg.AddRaftVoterRequestListener{{Name: "CONTROLLER", Host: "127.0.0.1", Port: 1}}
+			ask[*kmsg.AddRaftVoterResponse](s, "a voter more", v, voter)
+			less := kmsg.NewPtrRemoveRaftVoterRequest()
+			less.ClusterID, less.VoterID, less.VoterDirectoryID = cluster, 99, [16]byte{1}
+			ask[*kmsg.RemoveRaftVoterResponse](s, "a voter less", 0, less)
+		}
+	}
 	acls := kmsg.NewPtrDescribeACLsRequest()
 	acls.ResourceType, acls.ResourcePatternType, acls.Operation, acls.PermissionType = 1, 1, 1, 1
 	ask[*kmsg.DescribeACLsResponse](s, "rules", 3, acls)
