@@ -8,12 +8,8 @@ func (g *Group) reconcile(w World, m *Member, owned Partitions) {
 	if m.reconciled(g.assignmentEpoch) {
 		return
 	}
-	epoch := m.Epoch
-	if m.State == UnrevokedPartitions {
-		if owned == nil || owned.meets(m.Revoking) {
-			return // what it has to revoke, it still owns
-		}
-		epoch++ // it did what its epoch asked for
+	if m.State == UnrevokedPartitions && (owned == nil || owned.meets(m.Revoking)) {
+		return // what it has to revoke, it still owns
 	}
 	var assigned, revoking, free = Partitions{}, Partitions{}, Partitions{}
 	unreleased := false
@@ -25,11 +21,12 @@ func (g *Group) reconcile(w World, m *Member, owned Partitions) {
 		}
 	}
 	for p := range m.Target {
-		if _, held := g.owners[p]; assigned.Has(p) {
-			continue
-		} else if held {
+		owner, held := g.owners[p]
+		switch {
+		case assigned.Has(p):
+		case held && owner != m.ID:
 			unreleased = true
-		} else {
+		default: // also what it has just given up, and is to have again
 			free[p] = struct{}{}
 		}
 	}
@@ -38,7 +35,7 @@ func (g *Group) reconcile(w World, m *Member, owned Partitions) {
 	case len(revoking) > 0 && (owned == nil || owned.meets(revoking)):
 		// First it gives up what it must; only then it gets the new epoch, and more.
 		m.rebalance = w.Now.Add(m.RebalanceTimeout)
-		g.settle(m, epoch, UnrevokedPartitions, assigned, revoking)
+		g.settle(m, m.Epoch, UnrevokedPartitions, assigned, revoking)
 		return
 	case unreleased:
 		state = UnreleasedPartitions

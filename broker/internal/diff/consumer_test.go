@@ -1,6 +1,8 @@
 package diff
 
 import (
+	"maps"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -104,12 +106,31 @@ func (s *session) describeConsumers(label string, names ...string) *kmsg.Consume
 	return ask[*kmsg.ConsumerGroupDescribeResponse](s, label, 1, req)
 }
 
+// seen returns once a group's coordinator knows the topic t, of which Kafka's hears
+// a moment after everybody else. Nothing of the group is left.
+func (s *session) seen(group string) {
+	s.t.Helper()
+	names, counts := maps.Clone(s.r.names), maps.Clone(s.r.counts)
+	defer func() { s.r.names, s.r.counts = names, counts }() // its epochs have nothing to do with what follows
+	m := s.consumer(group, "first")
+	join := m.request(func(r *beatRequest) {
+		r.RebalanceTimeoutMillis, r.SubscribedTopicNames = 60_000, []string{s.n("t")}
+		r.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	})
+	silently(s, 1, join, func(r *beatResponse) bool { return r.Assignment != nil && len(r.Assignment.Topics) > 0 })
+	silently(s, 1, m.request(func(r *beatRequest) { r.MemberEpoch = -1 }), func(*beatResponse) bool { return true })
+	del := kmsg.NewPtrDeleteGroupsRequest()
+	del.Groups = []string{m.group}
+	silently(s, 2, del, func(*kmsg.DeleteGroupsResponse) bool { return true })
+}
+
 // ranged asks for the range assignor, under which it is known who gets what.
 func ranged(r *beatRequest) { r.ServerAssignor = pointer("range") }
 
 // consumerGroups is a life of two members: join, revoke before assign, commit, leave.
 func consumerGroups(s *session) {
 	s.create("t", 4)
+	s.seen("g")
 	a, b := s.consumer("g", "a"), s.consumer("g", "b")
 	a.enter("a joins", ranged)
 	a.beat("a owns everything")
@@ -187,6 +208,7 @@ func consumersRefused(s *session) {
 // consumersFenced: epochs behind and ahead of the group's.
 func consumersFenced(s *session) {
 	s.create("t", 2)
+	s.seen("g")
 	a, b := s.consumer("g", "a"), s.consumer("g", "b")
 	a.enter("a joins", ranged)
 	a.beat("a owns everything")
@@ -226,6 +248,7 @@ func consumersFenced(s *session) {
 // consumersStatic: instances that come back, and that are taken over.
 func consumersStatic(s *session) {
 	s.create("t", 2)
+	s.seen("g")
 	a := s.consumer("g", "a")
 	a.instance = pointer("one")
 	a.enter("one joins", ranged)
@@ -285,6 +308,7 @@ func consumersRegex(s *session) {
 // protocol joins, and a classic one again when that leaves.
 func migration(s *session) {
 	s.create("t", 2)
+	s.seen("g")
 	old := s.member("g")
 	withTopic := func(owned ...int32) func(*kmsg.JoinGroupRequest) {
 		return func(r *kmsg.JoinGroupRequest) {

@@ -3,6 +3,7 @@ package diff
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -27,6 +28,7 @@ var kinds = []struct {
 	{"gen-txn-new", func(s *session, r *rand.Rand) { randomTxn(s, r, true) }},
 	{"gen-log", randomLog},
 	{"gen-member", randomMember},
+	{"gen-consumers", randomConsumers},
 }
 
 // generated returns the scenarios of the seeds from first up to last.
@@ -198,4 +200,57 @@ func randomMember(s *session, r *rand.Rand) {
 			s.describeGroups("then", 5, "g")
 		}
 	}
+}
+
+// randomConsumers: three members of a consumer group, who forget what they were told.
+func randomConsumers(s *session, r *rand.Rand) {
+	s.create("t", 4)
+	s.seen("g")
+	members := []*consumer{s.consumer("g", "a"), s.consumer("g", "b"), s.consumer("g", "c")}
+	epochs := map[*consumer][]int32{} // that a member has had since it joined
+	for range 40 {
+		i := r.IntN(len(members))
+		m, name := members[i], string(rune('a'+i))
+		if len(epochs[m]) == 0 {
+			epochs[m] = []int32{m.enter(name+" joins", ranged).MemberEpoch}
+			continue
+		}
+		// The epoch it claims: its own, an older one, or one that is yet to come.
+		claim := m.epoch
+		switch r.IntN(3) {
+		case 0:
+			claim = epochs[m][r.IntN(len(epochs[m]))]
+		case 1:
+			claim += 10
+		}
+		as := *m
+		switch r.IntN(10) {
+		case 0:
+			epochs[m] = []int32{m.enter(name+" joins again", ranged).MemberEpoch}
+		case 1:
+			// An answer that was lost, after which a member comes with the epoch before,
+			// Kafka forgives once and we as often as it happens.
+			last := epochs[m][max(len(epochs[m])-2, 0):]
+			if as.epoch = claim; !slices.Contains(last, claim) {
+				as.try(name + " is wrong about its epoch")
+			}
+		case 2:
+			m.owned = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+			m.beat(name + " owns nothing any more")
+		case 3:
+			if r.IntN(2) == 0 {
+				m.leave(name+" leaves", -1)
+				epochs[m] = nil
+			}
+		case 4, 5:
+			m.commit(name+" commits", claim)
+		case 6:
+			s.describeConsumers("then", "g")
+		default:
+			if m.beat(name + " goes on"); m.epoch != epochs[m][len(epochs[m])-1] {
+				epochs[m] = append(epochs[m], m.epoch)
+			}
+		}
+	}
+	s.describeConsumers("at last", "g")
 }

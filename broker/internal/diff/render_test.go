@@ -136,6 +136,13 @@ func (r *renderer) field(path string, v reflect.Value) node {
 			return node{value: `""`}
 		}
 		v = v.Elem()
+		if v.Kind() == reflect.Struct {
+			n := r.structure(path, v)
+			if len(n.kids) == 0 { // it is there, with nothing in it
+				n.value = "empty"
+			}
+			return n
+		}
 	}
 	switch {
 	case v.Kind() == reflect.Struct:
