@@ -114,7 +114,7 @@ func (b *Broker) open() error {
 	b.log.OnFailed(func(cause error) { b.background.Go(func() { b.committer.Fail(cause) }) })
 	b.topics, err = topics.New(topics.Config{
 		FS: b.fs, Dir: path.Join(dir, "topics"), Committer: b.committer,
-		ProducerExpiry: b.cfg.ProducerIDExpiration, Logger: b.cfg.Logger, Now: time.Now,
+		Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster)
 	if err != nil {
 		return err

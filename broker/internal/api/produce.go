@@ -39,6 +39,8 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		topic, code := h.produceTopic(c, t)
 		if refusedAll != errcode.None {
 			code = refusedAll
+		} else if code == errcode.None && req.Acks == -1 && c.img.LacksReplicas(topic) {
+			code = errcode.NotEnoughReplicas
 		}
 		out.Partitions = make([]wire.ProducePartitionResponse, len(t.Partitions))
 		for j, p := range t.Partitions {

@@ -156,6 +156,7 @@ func (c *Cluster) SetLocal(l Local) {
 	defer c.mu.Unlock()
 	img := c.image.Load().clone()
 	img.Local = l
+	img.finish()
 	c.image.Store(img)
 }
 

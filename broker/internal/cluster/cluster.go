@@ -39,6 +39,7 @@ func Open(log Log, records [][]byte) (*Cluster, error) {
 		}
 	}
 	c := &Cluster{log: log, onChange: func(*Image, *Image) {}}
+	img.finish()
 	c.image.Store(img)
 	if live := commandsOf(img); len(records) > 100 && len(records) > 2*len(live) {
 		var rewritten [][]byte
@@ -101,6 +102,7 @@ func (c *Cluster) propose(cmds []Command) error {
 	if err := c.log.Append(records...); err != nil {
 		return fmt.Errorf("writing the cluster log: %w", err)
 	}
+	img.finish()
 	c.image.Store(img)
 	c.onChange(old, img)
 	return nil

@@ -72,6 +72,9 @@ type Image struct {
 
 	topics map[string]*Topic
 	ids    map[ID]*Topic
+	// lacking are the topics that want more replicas in sync than there are; most
+	// often none.
+	lacking map[ID]bool
 }
 
 // Topic is a topic.
@@ -112,6 +115,25 @@ func (i *Image) Config(t *Topic, name string) string {
 		return def.Default
 	}
 	return i.BrokerConfig(def.Synonym)
+}
+
+// LacksReplicas says that a topic's min.insync.replicas is above the one replica
+// that there is, so that acks=all cannot be had.
+func (i *Image) LacksReplicas(t *Topic) bool { return len(i.lacking) > 0 && i.lacking[t.ID] }
+
+// finish works out what is asked of every produced batch.
+func (i *Image) finish() {
+	i.lacking = nil
+	standard := i.BrokerInt("min.insync.replicas") > 1
+	for id, t := range i.ids {
+		_, own := t.Configs["min.insync.replicas"]
+		if own && i.ConfigInt(t, "min.insync.replicas") > 1 || !own && standard && !IsInternal(t.Name) {
+			if i.lacking == nil {
+				i.lacking = map[ID]bool{}
+			}
+			i.lacking[id] = true
+		}
+	}
 }
 
 // clone returns a copy whose maps may be changed.

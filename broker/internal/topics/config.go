@@ -54,7 +54,7 @@ func (m *Manager) logConfig(img *cluster.Image, t *cluster.Topic) commitlog.Conf
 		CompactionLagMin: ms("min.compaction.lag.ms"),
 		CompactionLagMax: unbounded(ms("max.compaction.lag.ms")),
 		DirtyRatio:       max(img.ConfigFloat(t, "min.cleanable.dirty.ratio"), 1e-9),
-		ProducerExpiry:   m.cfg.ProducerExpiry,
+		ProducerExpiry:   time.Duration(img.BrokerInt("producer.id.expiration.ms")) * time.Millisecond,
 	}
 }
 

@@ -22,12 +22,11 @@ import (
 
 // Config configures a Manager.
 type Config struct {
-	FS             fsys.FS
-	Dir            string // one directory per partition is made in it
-	Committer      *commitlog.Committer
-	ProducerExpiry time.Duration
-	Logger         *slog.Logger
-	Now            func() time.Time
+	FS        fsys.FS
+	Dir       string // one directory per partition is made in it
+	Committer *commitlog.Committer
+	Logger    *slog.Logger
+	Now       func() time.Time
 }
 
 // Manager opens partitions and follows the cluster image.

@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
+)
+
+// TestSettingsRefused: what cannot be is refused with what to do about it.
+func TestSettingsRefused(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	store := file("server.jks", "\xfe\xed\xfe\xed")
+	type settings map[string]string
+	for _, c := range []struct {
+		name string
+		set  settings
+		want []string
+	}{
+		{"an unknown name", settings{"log.retention.mss": "1"}, []string{`"log.retention.mss"`, "did you mean log.retention.ms?"}},
+		{"a name like none", settings{"zookeeper.connect": "x"}, []string{`unknown setting "zookeeper.connect"`}},
+		{"no number", settings{"num.partitions": "many"}, []string{"num.partitions", "many"}},
+		{"too small", settings{"log.segment.bytes": "10"}, []string{"log.segment.bytes", "at least 1048576"}},
+		{"two directories", settings{"log.dirs": "/a,/b"}, []string{"log.dirs", "one"}},
+		{"no port", settings{"listeners": "PLAINTEXT://127.0.0.1"}, []string{"listeners", "NAME://host:port"}},
+		{"no name", settings{"listeners": "127.0.0.1:9092"}, []string{"listeners", "NAME://host:port"}},
+		{"a listener twice", settings{"listeners": "SSL://127.0.0.1:1,ssl://127.0.0.1:2"}, []string{"SSL is there twice"}},
+		{"an address twice", settings{"listeners": "A://127.0.0.1:1,B://127.0.0.1:1", "listener.security.protocol.map": "A:PLAINTEXT,B:PLAINTEXT"}, []string{"127.0.0.1:1", "port of its own"}},
+		{"no protocol", settings{"listeners": "INTERNAL://127.0.0.1:1"}, []string{"INTERNAL", "listener.security.protocol.map"}},
+		{"a protocol that is none", settings{"listeners": "A://127.0.0.1:1", "listener.security.protocol.map": "A:TLS"}, []string{"A:TLS", "SASL_SSL"}},
+		{"all addresses", settings{"listeners": "PLAINTEXT://:9092"}, []string{`":9092"`, "quokka.allow.remote", "127.0.0.1"}},
+		{"advertised nowhere", settings{"listeners": "PLAINTEXT://127.0.0.1:1", "advertised.listeners": "OTHER://h:1"}, []string{"OTHER", "not in listeners"}},
+		{"advertised as all", settings{"listeners": "PLAINTEXT://127.0.0.1:1", "advertised.listeners": "PLAINTEXT://0.0.0.0:1"}, []string{"0.0.0.0:1", "advertised.listeners"}},
+		{"advertised alone", settings{"advertised.listeners": "PLAINTEXT://h:1"}, []string{"advertised.listeners", "without listeners"}},
+		{"controllers only", settings{"listeners": "C://127.0.0.1:1", "controller.listener.names": "C"}, []string{"controller.listener.names"}},
+		{"both forms", settings{"listeners": "PLAINTEXT://127.0.0.1:1", "quokka.listen": "127.0.0.1:2"}, []string{"--listen", "leave one out"}},
+		{"no certificate", settings{"listeners": "SSL://127.0.0.1:1"}, []string{"listener SSL", "ssl.keystore.location", "missing"}},
+		{"a Java store", settings{"listeners": "SSL://127.0.0.1:1", "ssl.keystore.location": store}, []string{store, "not in PEM", "openssl pkcs12"}},
+		{"an encrypted key", settings{"quokka.tls.cert": file("c.pem", "-----BEGIN CERTIFICATE-----"), "quokka.tls.key": file("k.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----")}, []string{"encrypted", "openssl pkey"}},
+		{"half of TLS", settings{"quokka.tls.cert": "x"}, []string{"--tls-cert", "--tls-key"}},
+		{"a rule that is none", settings{"listeners": "PLAINTEXT://127.0.0.1:1", "ssl.principal.mapping.rules": "RULE:x"}, []string{"ssl.principal.mapping.rules", "RULE:pattern/replacement/"}},
+		{"a users file that is not there", settings{"quokka.users.file": filepath.Join(dir, "none")}, []string{"--users-file", "none"}},
+		{"a users file with a line that is none", settings{"quokka.users.file": file("users", "# first\nadmin\n")}, []string{"line 2", "name:password"}},
+		{"super users that are none", settings{"super.users": "admin"}, []string{"User:admin"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := Config{InMemory: true, Settings: c.set}.Validate()
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+// TestFields: every field of Config that has a setting gets it, and tells it; a
+// field that is set wins.
+func TestFields(t *testing.T) {
+	for _, f := range fields {
+		def, ok := cluster.BrokerConfigs()[f.name]
+		if !ok {
+			t.Errorf("%s is no setting", f.name)
+			continue
+		}
+		value := map[cluster.ConfigType]string{cluster.Bool: "true", cluster.Int: "77", cluster.Long: "77", cluster.String: "text", cluster.List: "a,b"}[def.Type]
+		switch {
+		case def.Default == "true":
+			value = "false"
+		case def.Values != nil:
+			value = def.Values[len(def.Values)-1]
+		}
+		var c Config
+		if !f.unset(&c) {
+			t.Errorf("%s is set in an empty Config", f.name)
+		}
+		if err := f.set(&c, value); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+		if f.unset(&c) || f.get(&c) != value {
+			t.Errorf("%s was set to %s and is %s", f.name, value, f.get(&c))
+		}
+	}
+	c, err := Config{InMemory: true, DefaultPartitions: 5, Settings: map[string]string{"num.partitions": "7", "group.max.size": "9", "group.initial.rebalance.delay.ms": "0"}}.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DefaultPartitions != 5 || c.GroupMaxSize != 9 || c.GroupInitialRebalanceDelay != 0 {
+		t.Errorf("num.partitions %d, group.max.size %d, group.initial.rebalance.delay.ms %s", c.DefaultPartitions, c.GroupMaxSize, c.GroupInitialRebalanceDelay)
+	}
+}
+
+// TestDefaults: the defaults of Config are those that are described.
+func TestDefaults(t *testing.T) {
+	c := Config{DataDir: "broker-data"}.withDefaults()
+	for _, f := range fields {
+		if def := cluster.BrokerConfigs()[f.name]; f.get(&c) != def.Default && f.name != "log.dirs" && f.name != "quokka.listen" {
+			t.Errorf("the default of %s is %q; described is %q", f.name, f.get(&c), def.Default)
+		}
+	}
+}
+
+// TestUnresolved: an advertised name that this machine does not know is a warning
+// that says what to do; an address is not looked up.
+func TestUnresolved(t *testing.T) {
+	var log bytes.Buffer
+	var asked []string
+	lookup := func(_ context.Context, host string) ([]string, error) {
+		asked = append(asked, host)
+		if host == "known.example" {
+			return []string{"192.0.2.1"}, nil
+		}
+		return nil, errors.New("no such host")
+	}
+	reportUnresolved(t.Context(), []Listener{{Name: "A", Advertise: "known.example:1"}, {Name: "B", Advertise: "192.0.2.7:1"}, {Name: "C"}, {Name: "D", Advertise: "unknown.example:4"}},
+		lookup, slog.New(slog.NewTextHandler(&log, nil)))
+	if len(asked) != 2 {
+		t.Errorf("looked up: %v", asked)
+	}
+	for _, want := range []string{"level=WARN", "unknown.example:4", "listener=D", "advertised.listeners"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %q: %s", want, log.String())
+		}
+	}
+	if strings.Count(log.String(), "level=") != 1 {
+		t.Errorf("more than one line: %s", log.String())
+	}
+}
+
+// TestPrivate: only TLS with authentication opens a listener to other machines.
+func TestPrivate(t *testing.T) {
+	verified := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAndVerifyClientCert}
+	for _, c := range []struct {
+		l    Listener
+		want bool
+	}{
+		{Listener{}, false}, {Listener{SASL: true}, false}, {Listener{TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, false},
+		{Listener{TLS: &tls.Config{MinVersion: tls.VersionTLS12}, SASL: true}, true}, {Listener{TLS: verified}, true},
+	} {
+		c.l.Listen = "0.0.0.0:9092"
+		err := Config{InMemory: true, Listeners: []Listener{{Name: "IN", Listen: "127.0.0.1:0"}, c.l}}.Validate()
+		if (err == nil) != c.want {
+			t.Errorf("%s on all addresses: %v", c.l.protocol(), err)
+		}
+	}
+}
