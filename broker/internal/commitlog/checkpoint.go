@@ -22,9 +22,10 @@ const (
 // checkpoint is what a log must know before it reads its segments: where it begins,
 // and up to where everything was durable, derived files included.
 //
-// The file is replaced as a whole, so that there is always one. It is a source of
-// truth: log start offsets cannot be found out otherwise, and bytes missing below
-// the recovery point are damage, not a torn tail.
+// The file is replaced as a whole, so that there is always one, and it says everything
+// twice, at two places of the disk. If both are damaged all of the log is read again;
+// what is lost then is the log start offset within the first segment, and the line
+// between damage and a torn tail: see Log.tornOnly.
 type checkpoint struct {
 	start    int64 // log start offset
 	recovery int64 // offset up to which nothing needs to be read again
@@ -36,7 +37,17 @@ type checkpoint struct {
 	compacted int64 // offset up to which the log was compacted
 }
 
+// checkpointCopy is where the second copy begins.
+const checkpointCopy = 4096
+
 func (c checkpoint) encode() []byte {
+	text := c.text()
+	b := make([]byte, checkpointCopy, checkpointCopy+len(text))
+	copy(b, text)
+	return append(b, text...)
+}
+
+func (c checkpoint) text() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\ncompacted %d\n",
 		c.start, c.recovery, c.base, c.pos, c.offsets, c.times, c.txns, c.compacted)
@@ -45,13 +56,22 @@ func (c checkpoint) encode() []byte {
 }
 
 func decodeCheckpoint(b []byte) (c checkpoint, err error) {
+	c, err = decodeCheckpointText(b[:min(len(b), checkpointCopy)])
+	if err == nil || len(b) <= checkpointCopy {
+		return c, err
+	}
+	return decodeCheckpointText(b[checkpointCopy:])
+}
+
+func decodeCheckpointText(b []byte) (c checkpoint, err error) {
+	b = bytes.TrimRight(b, "\x00")
 	var crc uint32
 	n, err := fmt.Sscanf(string(b), "version 1\nlog-start-offset %d\nrecovery-point %d\nsegment %d\nposition %d\nindex-entries %d %d %d\ncompacted %d\ncrc32c %x\n",
 		&c.start, &c.recovery, &c.base, &c.pos, &c.offsets, &c.times, &c.txns, &c.compacted, &crc)
 	if err != nil {
 		return c, fmt.Errorf("checkpoint is damaged after %d fields: %w", n, err)
 	}
-	if !bytes.Equal(c.encode(), b) {
+	if !bytes.Equal(c.text(), b) {
 		return c, errors.New("checkpoint is damaged")
 	}
 	return c, nil

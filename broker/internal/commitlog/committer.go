@@ -284,6 +284,17 @@ func (c *Committer) settle(r *round, s *Stats) {
 	}
 	s.Syncs = int64(len(r.logs))
 	c.syncAll(r.logs)
+	if c.journal == nil {
+		return
+	}
+	switched, err := c.journal.mark(r.logs)
+	if switched >= 0 {
+		c.bg.Add(1)
+		go c.cleanJournal(switched)
+	}
+	if err != nil {
+		c.Fail(err)
+	}
 }
 
 // syncAll syncs the files of the logs, several at a time, and tells each log as

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 )
@@ -25,8 +26,13 @@ import (
 //	what is acknowledged is durable in its segment, or in a record of a file
 //	a file is written over only when all logs with entries in it are synced
 //	records are numbered without gaps; a file's records share its generation
+//	a record is written only once the one before it is durable, so that a whole record
+//	behind one that is not says that a durable one was damaged
 //	a void entry makes all entries before it of the same log worthless; it is
 //	written while nothing of that log is in the page cache only
+//
+// Rounds too large for the journal leave a mark in it, now and then: how far their
+// segments had been synced. A log that does not reach a mark at a start is damaged.
 const (
 	journalMagic  = 0x514b4a31 // "QKJ1"
 	journalHeader = 4 + 4 + 8 + 8 + 4
@@ -37,6 +43,9 @@ const (
 	journalRound = 1 << 20
 
 	defaultJournalBytes = 32 << 20
+
+	// markEvery is how often large rounds leave marks: each costs a sync of a sector.
+	markEvery = 100 * time.Millisecond
 )
 
 // The kinds of entries.
@@ -44,6 +53,7 @@ const (
 	entryData  = 1 // dir, id, segment, position, bytes
 	entryVoid  = 2 // dir, id
 	entryReset = 3 // everything before it is worthless, of all logs
+	entryMark  = 4 // dir, id, segment, position: synced up to there
 )
 
 var journalNames = [2]string{"journal.0", "journal.1"}
@@ -55,16 +65,17 @@ type journal struct {
 	half int64 // bytes of each file
 	room int64 // what rounds leave free at its end, for void entries
 
-	mu    sync.Mutex
-	files [2]fsys.File
-	open  bool
-	cur   int   // the file being written
-	pos   int64 // where its next record goes
-	gen   uint64
-	seq   uint64
-	dirty [2]map[*Log]struct{} // logs with entries in a file that their segments may not have
-	stuck bool                 // a log could not be synced: its entries stay until a restart
-	err   error                // a write or sync failed: nothing is written any more
+	mu     sync.Mutex
+	files  [2]fsys.File
+	open   bool
+	cur    int   // the file being written
+	pos    int64 // where its next record goes
+	gen    uint64
+	seq    uint64
+	dirty  [2]map[*Log]struct{} // logs with entries in a file that their segments may not have
+	stuck  bool                 // a log could not be synced: its entries stay until a restart
+	marked time.Time            // when the last marks were written
+	err    error                // a write or sync failed: nothing is written any more
 }
 
 func journalFile(dir string, i int) string { return filepath.Join(dir, journalNames[i]) }
@@ -216,6 +227,52 @@ func (j *journal) commit(r *round) (ok bool, switched int, err error) {
 		return true, before, nil
 	}
 	return true, -1, nil
+}
+
+// mark notes how far the logs of a round that went past the journal are synced, unless
+// that was done just now. It has been acknowledged already: the marks serve a start that
+// finds damage.
+func (j *journal) mark(logs []wrote) (switched int, err error) {
+	j.mu.Lock()
+	due := j.open && time.Since(j.marked) >= markEvery
+	j.mu.Unlock()
+	if !due {
+		return -1, nil
+	}
+	b := beginRecord(nil)
+	for i := range logs {
+		l := logs[i].log
+		l.Lock()
+		ok, seg := l.Refuses() == nil && l.durable >= logs[i].upTo && l.lives.Load() == logs[i].life, l.active()
+		base, pos := seg.base, seg.synced
+		l.Unlock()
+		if ok {
+			b = appendEntryHead(b, entryMark, j.relative(l.opts.Dir), l.opts.ID)
+			b = binary.BigEndian.AppendUint64(b, uint64(base))
+			b = binary.BigEndian.AppendUint64(b, uint64(pos))
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	// A log that was cut back meanwhile has said so in the journal, and this would
+	// come behind it.
+	for i := range logs {
+		if logs[i].log.lives.Load() != logs[i].life {
+			return -1, nil
+		}
+	}
+	if !j.open || len(b) == journalHeader {
+		return -1, nil
+	}
+	before := j.cur
+	_, ok, err := j.write(b, j.room)
+	if ok {
+		j.marked = time.Now()
+	}
+	if ok && j.cur != before {
+		return before, nil
+	}
+	return -1, err
 }
 
 // void makes the entries of a log worthless, durably. The log is synced and its io

@@ -50,13 +50,13 @@ func TestJournalCarriesRounds(t *testing.T) {
 // it free depends on how soon checkpoints free it, so the test goes on until it has.
 func TestJournalWraps(t *testing.T) {
 	f := journaled(t, fsys.NewMem(), 32<<10)
-	before := f.c.Stats().Journaled
+	before, gen := f.c.Stats().Journaled, f.c.journal.gen
 	waitFor(t, func() bool {
 		f.add(values(1000, record.Options{}, "x"), 1)
 		return f.c.Stats().Journaled-before > 200
 	})
-	if f.c.journal.gen < 3 {
-		t.Errorf("the journal has not wrapped, generation %d", f.c.journal.gen)
+	if f.c.journal.gen < gen+2 {
+		t.Error("the journal has not wrapped")
 	}
 }
 
@@ -211,7 +211,8 @@ func FuzzJournal(f *testing.F) {
 	f.Add(b[:4096])
 	f.Add(append(beginRecord(nil), entryReset))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, r := range parseJournal(b) {
+		records, _ := parseJournal(b)
+		for _, r := range records {
 			for _, e := range r.entries {
 				if len(e.data) > len(b) {
 					t.Fatal("data from nowhere")

@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"errors"
+	"math/rand/v2"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -11,6 +12,11 @@ import (
 // opens it if it is there and wanted. It runs before any log is opened.
 func (c *Committer) openJournal() error {
 	gen, seq, ends, err := replayJournal(c.cfg.FS, c.cfg.Dir, c.cfg.Logger)
+	if gen == 0 {
+		// Nobody who produces can guess it, and so pass off a record's value as a record
+		// of the journal.
+		gen = rand.Uint64() >> 8
+	}
 	if err != nil {
 		return err
 	}
@@ -67,16 +73,23 @@ func (c *Committer) void(l *Log) error {
 	return c.journal.void(l)
 }
 
+// reaches is how far a log must reach that is opened for the first time, by what the
+// journal knew of it.
+func (c *Committer) reaches(dir string) place {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.replayed[dir]
+}
+
 // register adds a log that is open now.
 func (c *Committer) register(l *Log) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// What the journal had was acknowledged, so the log must have it now.
-	end, ok := c.replayed[l.opts.Dir]
-	delete(c.replayed, l.opts.Dir)
-	if seg := l.active(); ok && (end.base > seg.base || (end.base == seg.base && end.pos > seg.size)) {
-		return &DamageError{File: fileName(l.opts.Dir, seg.base, logSuffix), Pos: seg.size, Err: errors.New("a batch below the end that the commit journal knows is damaged")}
+	// What the journal knew was acknowledged, so the log must have it.
+	if seg := l.active(); (place{seg.base, seg.size}).before(l.reaches) {
+		return &DamageError{File: fileName(l.opts.Dir, seg.base, logSuffix), Pos: seg.size, Err: errors.New("the log ends there, the commit journal knows of more")}
 	}
+	delete(c.replayed, l.opts.Dir)
 	c.logs[l] = struct{}{}
 	if c.failed != nil {
 		l.freeze(c.failed)

@@ -41,6 +41,13 @@ type Options struct {
 	Gaps bool
 }
 
+// place is a position in a segment.
+type place struct {
+	base, pos int64
+}
+
+func (p place) before(q place) bool { return p.base < q.base || (p.base == q.base && p.pos < q.pos) }
+
 // Log is the log of one partition.
 //
 // It has one lock, which its owner shares: methods whose comment says so want it
@@ -79,6 +86,8 @@ type Log struct {
 	places    placeCache
 
 	saved     checkpoint   // what the checkpoint file says
+	reaches   place        // how far the log was known to reach when it was opened
+	unmarked  bool         // nothing was known of what had been synced then
 	sinceMark int64        // bytes staged since the last mark was placed
 	marks     []mark       // places up to which a checkpoint may be made, oldest first
 	unsynced  int64        // bytes written and not synced
@@ -279,8 +288,8 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s is damaged at position %d, below what had been synced: %v; "+
-		"restore the file from a backup, or move the partition's directory away and accept the loss", e.File, e.Pos, e.Err)
+	return fmt.Sprintf("%s is damaged at position %d, below what had been synced: %v. Restore it from a copy, or stop the broker and run "+
+		"\"broker repair %s\", which says what would be lost before it changes anything", e.File, e.Pos, e.Err, e.File)
 }
 
 func (e *DamageError) Unwrap() error { return e.Err }

@@ -101,13 +101,13 @@ func (l *Log) takeInventory() (inventory, error) {
 		}
 	}
 	slices.Sort(inv.segments)
+	slices.Sort(inv.snapshots)
 	for len(inv.segments) > 1 && inv.segments[1] <= min(l.saved.start, l.saved.base) {
 		if err := l.removeSegment(inv.segments[0]); err != nil {
 			return inv, err
 		}
 		inv.segments = inv.segments[1:]
 	}
-	slices.Sort(inv.snapshots)
 	return inv, nil
 }
 
@@ -119,11 +119,12 @@ func (l *Log) loadCheckpoint() (c checkpoint, ok bool, err error) {
 	if err != nil {
 		return c, false, err
 	}
-	c, err = decodeCheckpoint(b)
-	if err != nil {
-		err = &DamageError{File: filepath.Join(l.opts.Dir, checkpointFile), Err: err}
+	if c, err = decodeCheckpoint(b); err != nil {
+		l.opts.Logger.Warn("both copies in a checkpoint are damaged: the log is read as a whole, and records of its first segment that had been deleted may be there again",
+			"file", filepath.Join(l.opts.Dir, checkpointFile), "err", err)
+		return checkpoint{}, false, nil
 	}
-	return c, true, err
+	return c, true, nil
 }
 
 // loadEpochs reads the epoch checkpoint; a missing one is empty.

@@ -26,6 +26,7 @@ func (l *Log) recover() error {
 		return err
 	}
 	l.saved, l.compacted = saved, saved.compacted
+	l.reaches = l.opts.Committer.reaches(l.opts.Dir)
 	inv, err := l.takeInventory()
 	if err != nil {
 		return err
@@ -33,9 +34,14 @@ func (l *Log) recover() error {
 	if len(inv.segments) == 0 {
 		return l.recoverEmpty(saved, known)
 	}
-	err = l.recoverFrom(saved, inv, saved.recovery, false)
-	rebuilt := errors.Is(err, errDerived)
+	rebuilt := !known && (inv.segments[0] > 0 || len(inv.snapshots) > 0)
 	if rebuilt {
+		err = l.recoverUnmarked(inv)
+	} else {
+		err = l.recoverFrom(saved, inv, saved.recovery, false)
+	}
+	if errors.Is(err, errDerived) {
+		rebuilt = true
 		l.opts.Logger.Warn("building derived files again", "dir", l.opts.Dir, "err", err)
 		l.closeSegments()
 		first := checkpoint{start: saved.start, compacted: saved.compacted, recovery: inv.segments[0], base: inv.segments[0]}
@@ -49,6 +55,19 @@ func (l *Log) recover() error {
 		}
 	}
 	return err
+}
+
+// recoverUnmarked recovers a log that has lost its checkpoint: a log with a producer
+// snapshot, or that does not begin at 0, had one. Of its start the leader epochs may
+// know more than the names of segments.
+func (l *Log) recoverUnmarked(inv inventory) error {
+	l.unmarked = true
+	first := inv.segments[0]
+	c := checkpoint{start: first, recovery: first, base: first}
+	if e, err := l.loadEpochs(); err == nil && len(e.entries) > 0 {
+		c.start = max(c.start, e.entries[0].start)
+	}
+	return l.recoverFrom(c, inv, 0, true)
 }
 
 // scanWorthSaving is how much reading at a start is worth a checkpoint at once.
@@ -78,6 +97,9 @@ func (l *Log) recoverEmpty(saved checkpoint, known bool) error {
 	l.start = saved.start
 	return nil
 }
+
+// gaps tells whether offsets may be missing between batches that nothing is known of.
+func (l *Log) gaps() bool { return l.opts.Gaps || l.unmarked }
 
 // setEnd makes offset the end of the log in every respect.
 func (l *Log) setEnd(offset int64) {
@@ -215,10 +237,10 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 	for i, base := range bases {
 		name := fileName(l.opts.Dir, base, logSuffix)
 		// Compaction leaves gaps between segments, but only below the recovery point.
-		follows := i == 0 || base == next || (base > next && (l.opts.Gaps || base <= synced))
+		follows := i == 0 || base == next || (base > next && (l.gaps() || base <= synced))
 		if !whole || !follows {
 			// Behind the end: made in a round that was not acknowledged.
-			if base < synced {
+			if base < synced || base <= l.reaches.base && l.reaches.pos > 0 {
 				return &DamageError{File: name, Err: fmt.Errorf("the segment does not follow offset %d", next)}
 			}
 			if err := l.removeSegment(base); err != nil {
@@ -233,7 +255,7 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 		} else {
 			next = base
 		}
-		s, end, cut, err := l.verifySegment(base, pos, next, synced, &c)
+		s, end, cut, err := l.verifySegment(base, pos, next, synced, i+1 < len(bases), &c)
 		if err != nil {
 			return err
 		}
@@ -265,9 +287,9 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 }
 
 // verifySegment opens a segment and verifies its batches from pos on, where offset
-// next is expected; it cuts off what is not whole. end is the offset after the last
-// batch kept.
-func (l *Log) verifySegment(base, pos, next, synced int64, c *checkpoint) (s *segment, end int64, cut bool, err error) {
+// next is expected; it cuts off what is not whole. followed: another segment is there
+// behind it. end is the offset after the last batch kept.
+func (l *Log) verifySegment(base, pos, next, synced int64, followed bool, c *checkpoint) (s *segment, end int64, cut bool, err error) {
 	name := fileName(l.opts.Dir, base, logSuffix)
 	s = newSegment(l.opts.FS, l.opts.Dir, base)
 	if s.file, err = l.opts.FS.Open(name); err != nil {
@@ -297,7 +319,7 @@ func (l *Log) verifySegment(base, pos, next, synced int64, c *checkpoint) (s *se
 			break
 		}
 		follows := info.BaseOffset == s.next
-		if l.opts.Gaps || s.next < synced {
+		if l.gaps() || s.next < synced {
 			follows = info.BaseOffset >= s.next
 		}
 		if !follows || info.LeaderEpoch < l.epochs.latest() {
@@ -307,9 +329,16 @@ func (l *Log) verifySegment(base, pos, next, synced int64, c *checkpoint) (s *se
 			return nil, 0, false, err
 		}
 	}
+	if s.next < synced && s.size < fileSize || (place{base, s.size}).before(l.reaches) && base == l.reaches.base {
+		return nil, 0, false, &DamageError{File: name, Pos: s.size, Err: fmt.Errorf("no whole batch at offset %d", s.next)}
+	}
 	if s.size < fileSize {
-		if s.next < synced {
-			return nil, 0, false, &DamageError{File: name, Pos: s.size, Err: fmt.Errorf("no whole batch at offset %d", s.next)}
+		if followed {
+			// A segment is synced before the next one is made.
+			return nil, 0, false, &DamageError{File: name, Pos: s.size, Err: fmt.Errorf("no whole batch at offset %d, and a segment behind", s.next)}
+		}
+		if err := l.tornOnly(s, fileSize); err != nil {
+			return nil, 0, false, err
 		}
 		l.opts.Logger.Warn("cutting off a torn tail", "file", name, "from", s.size, "size", fileSize, "offset", s.next)
 		if err := s.file.Truncate(s.size); err != nil {
@@ -322,6 +351,23 @@ func (l *Log) verifySegment(base, pos, next, synced int64, c *checkpoint) (s *se
 		cut = true
 	}
 	return s, s.next, cut, nil
+}
+
+// tornOnly makes sure that what is to be cut off, behind the last whole batch of s, was
+// never acknowledged, as far as that can be told. A start syncs what it finds before it
+// appends anything in a new leader epoch; so where the epoch rises among the whole
+// batches behind the bytes that are none, these had been synced. Where nothing is known
+// of what was synced, any whole batch says so.
+func (l *Log) tornOnly(s *segment, fileSize int64) error {
+	pos, info, ok, err := resync(s.file, s.size+1, fileSize, s.next)
+	for first := info.LeaderEpoch; ok && err == nil; {
+		if info.LeaderEpoch > first || l.unmarked {
+			return &DamageError{File: fileName(s.dir, s.base, logSuffix), Pos: s.size, Err: fmt.Errorf(
+				"no whole batch at offset %d, but one at position %d with offset %d", s.next, pos, info.BaseOffset)}
+		}
+		pos, info, ok, err = resync(s.file, pos+int64(info.Size), fileSize, info.NextOffset())
+	}
+	return err
 }
 
 // openPartly loads the derived files of the segment that the recovery point lies

@@ -23,43 +23,60 @@ type journalEntry struct {
 	data      []byte
 }
 
-// place is a position in a segment.
-type place struct {
-	base, pos int64
-}
-
 // journalRecord is a whole record of a journal file.
 type journalRecord struct {
 	gen, seq uint64
+	at, end  int64 // its place in the file, its padding included
 	entries  []journalEntry
 }
 
-// parseJournal returns the records a journal file begins with: whole, of one
-// generation, numbered without gaps.
-func parseJournal(b []byte) []journalRecord {
-	var out []journalRecord
+// parseRecord returns the whole record at the beginning of b.
+func parseRecord(b []byte) (r journalRecord, ok bool) {
 	be := binary.BigEndian
-	for len(b) >= journalHeader && be.Uint32(b) == journalMagic {
-		n := int64(be.Uint32(b[24:]))
-		if n > int64(len(b)-journalHeader) {
-			break
-		}
-		end := journalHeader + int(n)
-		if crc32.Checksum(b[8:end], castagnoli) != be.Uint32(b[4:]) {
-			break
-		}
-		r := journalRecord{gen: be.Uint64(b[8:]), seq: be.Uint64(b[16:])}
-		if k := len(out); k > 0 && (r.gen != out[0].gen || r.seq != out[k-1].seq+1) {
-			break
-		}
-		var ok bool
-		if r.entries, ok = parseEntries(b[journalHeader:end]); !ok {
-			break
-		}
-		out = append(out, r)
-		b = b[min(len(b), (end+journalAlign-1)/journalAlign*journalAlign):]
+	if len(b) < journalHeader || be.Uint32(b) != journalMagic {
+		return r, false
 	}
-	return out
+	n := int64(be.Uint32(b[24:]))
+	if n > int64(len(b)-journalHeader) {
+		return r, false
+	}
+	r.end = journalHeader + n
+	if crc32.Checksum(b[8:r.end], castagnoli) != be.Uint32(b[4:]) {
+		return r, false
+	}
+	r.gen, r.seq = be.Uint64(b[8:]), be.Uint64(b[16:])
+	r.entries, ok = parseEntries(b[journalHeader:r.end])
+	r.end = (r.end + journalAlign - 1) / journalAlign * journalAlign
+	return r, ok
+}
+
+// parseJournal returns the records of a journal file that were written in its last
+// turn. holes are positions where one is not whole although one behind it is.
+func parseJournal(b []byte) (records []journalRecord, holes []int64) {
+	var all []journalRecord
+	gen := uint64(0)
+	for at := int64(0); at < int64(len(b)); {
+		r, ok := parseRecord(b[at:])
+		if !ok {
+			at += journalAlign
+			continue
+		}
+		r.at, r.end = at, at+r.end
+		gen = max(gen, r.gen)
+		all = append(all, r)
+		at = r.end
+	}
+	end := int64(0)
+	for _, r := range all {
+		if r.gen != gen {
+			continue // of an earlier turn, behind the end of this one
+		}
+		if k := len(records); r.at != end || (k > 0 && r.seq != records[k-1].seq+1) {
+			holes = append(holes, end)
+		}
+		records, end = append(records, r), r.end
+	}
+	return records, holes
 }
 
 func parseEntries(b []byte) ([]journalEntry, bool) {
@@ -81,16 +98,22 @@ func parseEntries(b []byte) ([]journalEntry, bool) {
 		b = b[2+n+16:]
 		switch e.kind {
 		case entryVoid:
-		case entryData:
-			if len(b) < 20 || int64(len(b)-20) < int64(be.Uint32(b[16:])) {
+		case entryData, entryMark:
+			if len(b) < 16 {
 				return nil, false
 			}
 			e.base, e.pos = int64(be.Uint64(b)), int64(be.Uint64(b[8:]))
-			size := be.Uint32(b[16:])
-			e.data, b = b[20:20+size], b[20+size:]
-			if e.pos < 0 || e.base < 0 {
+			if b = b[16:]; e.pos < 0 || e.base < 0 {
 				return nil, false
 			}
+			if e.kind == entryMark {
+				break
+			}
+			if len(b) < 4 || int64(len(b)-4) < int64(be.Uint32(b)) {
+				return nil, false
+			}
+			size := be.Uint32(b)
+			e.data, b = b[4:4+size], b[4+size:]
 		default:
 			return nil, false
 		}
@@ -99,71 +122,136 @@ func parseEntries(b []byte) ([]journalEntry, bool) {
 	return out, true
 }
 
-// replayJournal writes what the journal holds into the segments and makes it durable
-// there. It runs before any log is opened, and can be cut short and run again.
-// ends says, by directory, how far each log must reach now.
-func replayJournal(fs fsys.FS, dir string, log *slog.Logger) (gen, seq uint64, ends map[string]place, err error) {
+// logKey names a log in the journal.
+type logKey struct {
+	dir string
+	id  [16]byte
+}
+
+// journalContents is what the journal of a data directory says.
+type journalContents struct {
+	gen, seq uint64
+	records  int
+	live     map[logKey][]journalEntry // data and marks that are not void
+	damage   *DamageError              // a record that had been synced is not whole
+}
+
+// readJournal reads the journal in dir.
+func readJournal(fs fsys.FS, dir string) (c journalContents, err error) {
+	type read struct {
+		file    string
+		records []journalRecord
+		holes   []int64
+	}
+	var files []read
 	var records []journalRecord
 	for i := range journalNames {
-		b, err := readFile(fs, journalFile(dir, i))
+		name := journalFile(dir, i)
+		b, err := readFile(fs, name)
 		if errors.Is(err, fsys.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return 0, 0, nil, err
+			return c, err
 		}
-		records = append(records, parseJournal(b)...)
+		r := read{file: name}
+		if r.records, r.holes = parseJournal(b); len(r.records) == 0 {
+			continue
+		}
+		files = append(files, r)
+		records = append(records, r.records...)
 	}
 	slices.SortFunc(records, func(a, b journalRecord) int { return cmp.Compare(a.seq, b.seq) })
-	type logKey struct {
-		dir string
-		id  [16]byte
-	}
-	live := map[logKey][]journalEntry{}
+	slices.SortFunc(files, func(a, b read) int { return cmp.Compare(a.records[0].gen, b.records[0].gen) })
+	c.live, c.records = map[logKey][]journalEntry{}, len(records)
+	reset := uint64(0) // the record that made those before it worthless
 	for _, r := range records {
-		gen, seq = max(gen, r.gen), max(seq, r.seq)
+		c.gen, c.seq = max(c.gen, r.gen), max(c.seq, r.seq)
 		for _, e := range r.entries {
 			key := logKey{e.dir, e.id}
 			switch e.kind {
 			case entryReset:
-				clear(live)
+				clear(c.live)
+				reset = r.seq
 			case entryVoid:
-				delete(live, key)
-			case entryData:
-				live[key] = append(live[key], e)
+				delete(c.live, key)
+			case entryData, entryMark:
+				c.live[key] = append(c.live[key], e)
 			}
 		}
 	}
+	for i, f := range files {
+		last := f.records[len(f.records)-1]
+		switch {
+		case last.seq < reset:
+		case len(f.holes) > 0:
+			c.damage = &DamageError{File: f.file, Pos: f.holes[0], Err: errors.New("a record that had been synced is not whole")}
+		case i+1 < len(files) && files[i+1].records[0].gen == last.gen+1 && files[i+1].records[0].seq != last.seq+1:
+			c.damage = &DamageError{File: f.file, Pos: last.end, Err: errors.New("records that had been synced are missing")}
+		}
+	}
+	return c, nil
+}
+
+// replayJournal writes what the journal holds into the segments and makes it durable
+// there. It runs before any log is opened, and can be cut short and run again.
+// ends says, by directory, how far each log must reach now.
+//
+// A damaged journal is refused as a whole: which logs it spoke of is not known.
+func replayJournal(fs fsys.FS, dir string, log *slog.Logger) (gen, seq uint64, ends map[string]place, err error) {
+	c, err := readJournal(fs, dir)
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	if c.damage != nil {
+		return 0, 0, nil, c.damage
+	}
+	ends, err = c.replay(fs, dir, log)
+	return c.gen, c.seq, ends, err
+}
+
+// replay writes the entries into the segments.
+func (c *journalContents) replay(fs fsys.FS, dir string, log *slog.Logger) (ends map[string]place, err error) {
 	written := 0
 	ends = map[string]place{}
-	for _, key := range slices.SortedFunc(maps.Keys(live), func(a, b logKey) int { return cmp.Compare(a.dir, b.dir) }) {
-		path := key.dir
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		n, end, err := replayLog(fs, path, key.id, live[key])
+	for _, key := range slices.SortedFunc(maps.Keys(c.live), func(a, b logKey) int { return cmp.Compare(a.dir, b.dir) }) {
+		path := key.path(dir)
+		n, end, err := replayLog(fs, path, key.id, c.live[key])
 		if err != nil {
-			return 0, 0, nil, fmt.Errorf("journal: %s: %w", path, err)
+			return nil, fmt.Errorf("journal: %s: %w", path, err)
 		}
-		if n > 0 {
+		if end != (place{}) {
 			ends[path] = end
 		}
 		written += n
 	}
 	if written > 0 {
-		log.Info("wrote the commit journal into the logs", "logs", len(live), "bytes", written)
+		log.Info("wrote the commit journal into the logs", "logs", len(c.live), "bytes", written)
 	}
-	return gen, seq, ends, nil
+	return ends, nil
+}
+
+// path is the log's directory.
+func (k logKey) path(dataDir string) string {
+	if filepath.IsAbs(k.dir) {
+		return k.dir
+	}
+	return filepath.Join(dataDir, k.dir)
+}
+
+// ownsDir tells whether the directory is the topic's with this id, and there.
+func ownsDir(fs fsys.FS, dir string, id [16]byte) (bool, error) {
+	got, err := readFile(fs, filepath.Join(dir, identityFile))
+	if errors.Is(err, fsys.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && string(got) == identity(id), err
 }
 
 // replayLog writes a log's entries into its segments. A log that is gone, or whose
 // directory is another topic's now, and segments that were removed, need nothing.
 func replayLog(fs fsys.FS, dir string, id [16]byte, entries []journalEntry) (written int, end place, err error) {
-	got, err := readFile(fs, filepath.Join(dir, identityFile))
-	if errors.Is(err, fsys.ErrNotExist) || (err == nil && string(got) != identity(id)) {
-		return 0, end, nil
-	}
-	if err != nil {
+	if owns, err := ownsDir(fs, dir, id); err != nil || !owns {
 		return 0, end, err
 	}
 	files := map[int64]fsys.File{}
@@ -189,11 +277,15 @@ func replayLog(fs fsys.FS, dir string, id [16]byte, entries []journalEntry) (wri
 		if f == nil {
 			continue
 		}
-		if _, err := f.WriteAt(e.data, e.pos); err != nil {
-			return written, end, err
+		if len(e.data) > 0 {
+			if _, err := f.WriteAt(e.data, e.pos); err != nil {
+				return written, end, err
+			}
+			written += len(e.data)
 		}
-		written += len(e.data)
-		end = place{e.base, e.pos + int64(len(e.data))}
+		if to := (place{e.base, e.pos + int64(len(e.data))}); end.before(to) {
+			end = to
+		}
 	}
 	for _, f := range files {
 		if f != nil {

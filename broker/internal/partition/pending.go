@@ -208,5 +208,8 @@ func (p *Partition) failed(from int64, err error) {
 	clear(p.pending[n:])
 	p.pending = p.pending[:n]
 	p.written = min(p.written, n)
+	if p.log != nil && p.log.Stopped() == nil {
+		p.setLastStable() // a transaction that had begun with them has not
+	}
 	p.wakeAll()
 }
