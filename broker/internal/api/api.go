@@ -253,7 +253,7 @@ func (h *Handler) QuotaStats(k quota.Kind) (count int64, total time.Duration) {
 // limits are the limits that an error code of an answer tells of.
 var limits = map[int16]limit.Limit{
 	errcode.GroupMaxSizeReached: limit.GroupSize, errcode.OffsetMetadataTooLarge: limit.OffsetMetadata,
-	errcode.InvalidTransactionTimeout: limit.TxnTimeout,
+	errcode.InvalidTransactionTimeout: limit.TxnTimeout, errcode.MessageTooLarge: limit.GroupMetadata,
 }
 
 // hit counts the limit, if any, that an error code tells of, and returns the code.

@@ -134,7 +134,7 @@ func (h *Handler) syncGroup(ctx context.Context, c *call, kreq kmsg.Request) (km
 		}
 		r = h.groups.Sync(ctx, req.Group, sync)
 	}
-	resp.ErrorCode, resp.MemberAssignment = r.ErrorCode, r.Assignment
+	resp.ErrorCode, resp.MemberAssignment = h.hit(r.ErrorCode), r.Assignment
 	if r.ErrorCode == errcode.None {
 		resp.ProtocolType, resp.Protocol = &r.ProtocolType, &r.Protocol
 	}

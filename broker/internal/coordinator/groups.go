@@ -160,6 +160,16 @@ func PartitionFor(id string, partitions int32) int32 {
 	return (h & 0x7fffffff) % partitions
 }
 
+// maxRecord is the largest message of the offsets topic, which a group must fit.
+func (g *Groups) maxRecord() int {
+	img := g.cluster.Image()
+	t := img.Topic(cluster.OffsetsTopic)
+	if t == nil {
+		return 0 // it was deleted a moment ago, and the group with it
+	}
+	return int(img.ConfigInt(t, "max.message.bytes"))
+}
+
 // Join handles a JoinGroup request and waits for its answer.
 func (g *Groups) Join(ctx context.Context, groupID string, r group.JoinRequest) group.JoinResult {
 	fail := func(code int16) group.JoinResult {
@@ -169,6 +179,7 @@ func (g *Groups) Join(ctx context.Context, groupID string, r group.JoinRequest) 
 	if code != errcode.None {
 		return fail(code)
 	}
+	r.MaxBytes = g.maxRecord()
 	e, code := s.await(ctx, func(now time.Time, ref group.Ref) {
 		h := s.group(groupID)
 		if h == nil {
@@ -202,6 +213,7 @@ func (g *Groups) Sync(ctx context.Context, groupID string, r group.SyncRequest) 
 	if code != errcode.None {
 		return group.SyncResult{ErrorCode: code}
 	}
+	r.MaxBytes = g.maxRecord()
 	e, code := s.await(ctx, func(now time.Time, ref group.Ref) {
 		h := s.group(groupID)
 		if h == nil {

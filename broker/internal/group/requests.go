@@ -18,6 +18,7 @@ type JoinRequest struct {
 	Protocols        []Protocol
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
+	MaxBytes         int // of the group's record; 0: not bounded
 }
 
 // JoinResult answers a JoinRequest.
@@ -48,6 +49,7 @@ type SyncRequest struct {
 	ProtocolType *string
 	Protocol     *string
 	Assignments  map[string][]byte // from the leader
+	MaxBytes     int               // of the group's record; 0: not bounded
 }
 
 // SyncResult answers a SyncRequest.
@@ -65,6 +67,10 @@ func (g *Group) Join(now time.Time, r JoinRequest) {
 	}
 	if r.SessionTimeout < g.cfg.MinSessionTimeout || r.SessionTimeout > g.cfg.MaxSessionTimeout {
 		refuse(errcode.InvalidSessionTimeout)
+		return
+	}
+	if g.tooLarge(&r) {
+		refuse(errcode.MessageTooLarge)
 		return
 	}
 	if r.MemberID == "" {
@@ -234,6 +240,11 @@ func (g *Group) Sync(now time.Time, r SyncRequest) {
 	g.answerSync(m, SyncResult{ErrorCode: errcode.RebalanceInProgress}) // it gave up on that one
 	m.sync = r.Ref
 	if m.ID != g.leader {
+		return
+	}
+	if r.MaxBytes > 0 && g.size(g.protocol, r.Assignments) > r.MaxBytes {
+		g.answerSync(m, SyncResult{ErrorCode: errcode.MessageTooLarge})
+		g.rebalance(now)
 		return
 	}
 	for _, m := range g.members {

@@ -87,6 +87,7 @@ func (w *world) run(line string) string {
 			Ref: w.ref, Version: int16(a.number(w.t, "v", 9)), MemberID: a["member"], InstanceID: a.optional("instance"),
 			ClientID: "c", ProtocolType: "consumer",
 			SessionTimeout: a.duration(w.t, "session", "10s"), RebalanceTimeout: a.duration(w.t, "rebalance", "60s"),
+			MaxBytes: a.number(w.t, "bytes", 0),
 		}
 		if v, ok := a["type"]; ok {
 			r.ProtocolType = v
@@ -103,7 +104,7 @@ func (w *world) run(line string) string {
 	case "sync":
 		w.ref++
 		r := SyncRequest{Ref: w.ref, MemberID: a["member"], InstanceID: a.optional("instance"), Generation: int32(a.number(w.t, "gen", 0)),
-			ProtocolType: a.optional("type"), Protocol: a.optional("protocol"), Assignments: map[string][]byte{}}
+			ProtocolType: a.optional("type"), Protocol: a.optional("protocol"), Assignments: map[string][]byte{}, MaxBytes: a.number(w.t, "bytes", 0)}
 		for p := range strings.SplitSeq(a["assign"], ",") {
 			id, part, _ := strings.Cut(p, ":")
 			r.Assignments[id] = []byte(part)

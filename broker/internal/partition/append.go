@@ -66,11 +66,8 @@ type checked struct {
 func prepare(b []byte, info record.Info, cfg *commitlog.Config, now int64, origin Origin) ([]byte, record.Info, error) {
 	if origin == Client && cfg.Compression != nil && *cfg.Compression != info.Codec() {
 		var err error
-		if b, err = record.Recompress(b, *cfg.Compression); err != nil {
+		if b, err = record.Recompress(b, *cfg.Compression, cfg.MaxBatchBytes); err != nil {
 			return nil, info, err
-		}
-		if len(b) > cfg.MaxBatchBytes {
-			return nil, info, record.Errorf(record.CodeMessageTooLarge, "batch of %d bytes, compressed as %v, is larger than max.message.bytes, %d", len(b), *cfg.Compression, cfg.MaxBatchBytes)
 		}
 		if info, err = record.ParseHeader(b); err != nil {
 			return nil, info, err

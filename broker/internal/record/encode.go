@@ -60,24 +60,3 @@ func stream(dst, src []byte, open func(io.Writer) io.WriteCloser) []byte {
 	}
 	return buf.Bytes()
 }
-
-// Recompress returns batch b, which passed Validate, with its records in another
-// codec, in a slice of its own.
-func Recompress(b []byte, codec Codec) ([]byte, error) {
-	info, err := ParseHeader(b)
-	if err != nil {
-		return nil, err
-	}
-	body := b[HeaderSize:info.Size]
-	if info.Codec() != None {
-		if body, err = decompress(nil, info.Codec(), body, 0); err != nil {
-			return nil, err
-		}
-	}
-	out := append(make([]byte, 0, HeaderSize+len(body)), b[:HeaderSize]...)
-	out = compress(out, codec, body)
-	binary.BigEndian.PutUint32(out[offLength:], uint32(len(out)-PrefixSize))
-	out[offAttributes+1] = out[offAttributes+1]&^attrCodec | byte(codec)
-	sign(out)
-	return out, nil
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -261,7 +262,7 @@ func TestRecompress(t *testing.T) {
 	recs := sample(20)
 	for _, from := range codecs {
 		for _, to := range codecs {
-			b, err := Recompress(build(Options{Codec: from}, recs), to)
+			b, err := Recompress(build(Options{Codec: from}, recs), to, 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,6 +272,38 @@ func TestRecompress(t *testing.T) {
 			if diff := cmp.Diff(recs, read(t, b)); diff != "" {
 				t.Fatal(diff)
 			}
+		}
+	}
+}
+
+// TestRecompressTakesLittle: a batch that decompresses to 30 MiB takes no such memory
+// on its way into another codec, whether the result fits its topic or not.
+func TestRecompressTakesLittle(t *testing.T) {
+	zeros := make([]byte, 1<<20)
+	var recs []Record
+	for i := range 30 {
+		recs = append(recs, Record{Offset: int64(i), Value: zeros})
+	}
+	bomb := build(Options{Codec: Gzip}, recs)
+	for _, to := range codecs {
+		run := func() (int, error) {
+			b, err := Recompress(bomb, to, 4<<20)
+			return len(b), err
+		}
+		n, err := run() // fills the pools
+		if to == None {
+			if !errors.Is(err, &Error{Code: CodeMessageTooLarge}) {
+				t.Errorf("uncompressed: %d bytes, %v", n, err)
+			}
+		} else if err != nil {
+			t.Errorf("%v: %v", to, err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = run() // as before
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+			t.Errorf("%v: %d MiB were allocated", to, took>>20)
 		}
 	}
 }
