@@ -132,7 +132,8 @@ func (b *Broker) open() error {
 	b.producers = cluster.NewProducerIDs(b.cluster)
 	b.txns = coordinator.NewTxns(coordinator.TxnConfig{
 		Partitions: int32(b.cfg.TransactionsPartitions), MaxTimeout: b.cfg.TransactionMaxTimeout, IDExpiration: b.cfg.TransactionalIDExpiration,
-		Patience: 5 * time.Second, NewProducerID: b.producers.Take, ExpiryInterval: b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"), Logger: b.cfg.Logger, Now: time.Now,
+		Patience: 5 * time.Second, NewProducerID: b.producers.Take, Unsynced: b.cfg.Flush != FlushGroup,
+		ExpiryInterval: b.milliseconds("transaction.remove.expired.transaction.cleanup.interval.ms"), Logger: b.cfg.Logger, Now: time.Now,
 	}, b.cluster, b.topics, b.groups)
 	return b.openServer()
 }

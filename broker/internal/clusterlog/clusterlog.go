@@ -49,14 +49,16 @@ func Open(fs fsys.FS, dir string) (*Log, [][]byte, error) {
 	file := path.Join(dir, name)
 	f, err := fs.Open(file)
 	if errors.Is(err, fsys.ErrNotExist) {
-		if f, err = fs.Create(file); err == nil {
-			err = fs.SyncDir(dir)
-		}
+		f, err = fs.Create(file)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the cluster log: %w", err)
 	}
 	l.f = f
+	// Also when the file was there: who made it may have been killed before this.
+	if err := fs.SyncDir(dir); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("syncing the directory of the cluster log: %w", err), f.Close())
+	}
 	records, err := l.read(file)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())

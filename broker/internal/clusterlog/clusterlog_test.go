@@ -1,6 +1,7 @@
 package clusterlog
 
 import (
+	"errors"
 	"path"
 	"strings"
 	"testing"
@@ -97,5 +98,28 @@ func TestDamage(t *testing.T) {
 	_, _, err = Open(fs, "/data")
 	if err == nil || !strings.Contains(err.Error(), "damaged at byte 15") {
 		t.Fatalf("opened a damaged log: %v", err)
+	}
+}
+
+// TestNameIsDurable: a process killed between making the file and making its name
+// durable leaves that to the next one.
+func TestNameIsDurable(t *testing.T) {
+	mem := fsys.NewMem()
+	if err := errors.Join(mem.MkdirAll("/data"), mem.SyncDir("/")); err != nil {
+		t.Fatal(err)
+	}
+	f, err := mem.Create(path.Join("/data", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	l, _ := open(t, mem)
+	if err := l.Append([]byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(20) {
+		if _, got := open(t, mem.Crash(seed)); len(got) != 1 {
+			t.Fatalf("after a power cut: %q", got)
+		}
 	}
 }

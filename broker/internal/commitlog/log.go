@@ -128,12 +128,18 @@ type mark struct {
 // needs no index.
 //
 // Invariant: a place is only used while its segment is in the log and reaches that far.
+// A segment whose bytes change gives the cache a new life, and what a reader has found
+// in an earlier one is not kept.
 type placeCache struct {
-	at [16]struct {
+	life int64
+	at   [16]struct {
 		offset, base, pos int64
 	}
 	next int
 }
+
+// renew forgets every place.
+func (p *placeCache) renew() { *p = placeCache{life: p.life + 1} }
 
 func (p *placeCache) put(offset, base, pos int64) {
 	for i := range p.at {
@@ -226,6 +232,15 @@ func (l *Log) OpenTxn(producerID int64) int64 {
 		return p.txnFirst
 	}
 	return -1
+}
+
+// OpenTxnEpoch returns the epoch of the producer in its open transaction; ok is false
+// without one. The lock is held.
+func (l *Log) OpenTxnEpoch(producerID int64) (epoch int16, ok bool) {
+	if p := l.producers.byID[producerID]; p != nil && p.txnFirst >= 0 {
+		return p.epoch, true
+	}
+	return -1, false
 }
 
 // Producers describes the producers the log remembers. The lock is held.

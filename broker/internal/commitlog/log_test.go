@@ -352,6 +352,41 @@ func TestReaderOutlivesTheSegment(t *testing.T) {
 	s.Release()
 }
 
+// TestReadAcrossACompaction: where a reader has found a batch in a segment that is
+// compacted meanwhile, nothing looks for it in the new one.
+func TestReadAcrossACompaction(t *testing.T) {
+	f := newFixture(t, Config{SegmentBytes: 500})
+	one := func(key string) {
+		b := record.NewBuilder(record.Options{})
+		b.Add(record.Record{Timestamp: 1000, Key: []byte(key), Value: []byte(strings.Repeat("v", 60))})
+		f.add(b.Batch(), 1)
+	}
+	for _, key := range []string{"a", "a", "b", "a", "c", "d", "e", "f", "g"} {
+		one(key)
+	}
+	waitFor(t, f.Sealed)
+	v, pos, _, ok, err := f.locate(0)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	f.Lock()
+	f.SetConfig(Config{Compact: true, SegmentBytes: 500, DirtyRatio: 0.01})
+	f.Unlock()
+	if err := f.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	_, next, err := f.readAt(&v, pos, &ReadRequest{Limit: 2, MaxBytes: 1000})
+	v.release()
+	if next != 2 || err != nil {
+		t.Fatal(next, err)
+	}
+	b, _, err := f.Read(ReadRequest{Offset: next, Limit: f.End(), MaxBytes: 1 << 20, MinOne: true})
+	info, perr := record.ParseHeader(b)
+	if err != nil || perr != nil || info.BaseOffset != 2 {
+		t.Fatalf("at offset 2: batch %+v, %v, %v", info, err, perr)
+	}
+}
+
 func upkeepDue(l *Log) bool { return len(l.marks) > 0 }
 
 func waitFor(t testing.TB, ok func() bool) {

@@ -58,16 +58,21 @@ func (l *Log) locate(offset int64) (v view, pos int64, known, ok bool, err error
 		if known && pos >= s.size {
 			continue // the rest of this segment was compacted away
 		}
-		return s.view(), pos, known, true, nil
+		v = s.view()
+		v.life = l.places.life
+		return v, pos, known, true, nil
 	}
 	return v, 0, false, false, nil
 }
 
-// remember notes where the batch after next lies.
-func (l *Log) remember(next, base, pos int64) {
+// remember notes where the batch after next lies, unless the log's bytes have changed
+// since the view was taken.
+func (l *Log) remember(v *view, next, pos int64) {
 	l.Lock()
-	l.places.put(next, base, pos)
-	l.Unlock()
+	defer l.Unlock()
+	if v.life == l.places.life {
+		l.places.put(next, v.seg.base, pos)
+	}
 }
 
 // Read returns whole batches in req.Buf, or in a new slice if that is too small,
@@ -130,7 +135,7 @@ func (l *Log) readAt(v *view, pos int64, req *ReadRequest) ([]byte, int64, error
 		return nil, req.Offset, err
 	}
 	if n > 0 {
-		l.remember(next, v.seg.base, pos+int64(n))
+		l.remember(v, next, pos+int64(n))
 	}
 	return buf[:n], next, nil
 }

@@ -168,6 +168,7 @@ type view struct {
 	next    int64
 	offsets index
 	times   index
+	life    int64 // of the log's places when it was taken
 }
 
 // view returns a view of the segment; the log's lock is held.

@@ -202,7 +202,7 @@ func (l *Log) swap(s *segment, views []view, next int64) (ok bool, err error) {
 		return false, err
 	}
 	l.segs = slices.Concat(l.segs[:first], []*segment{s}, l.segs[first+len(views):])
-	l.places = placeCache{}
+	l.places.renew()
 	for i := range views {
 		views[i].seg.release() // its names are gone or another's already
 	}

@@ -98,7 +98,7 @@ func (l *Log) truncateFiles(offset int64) (int64, error) {
 		return 0, err
 	}
 	l.written, l.durable, l.unsynced = end, end, 0
-	l.places = placeCache{}
+	l.places.renew()
 	l.marks = dropMarks(l.marks, end)
 	return end, l.rederive()
 }

@@ -21,10 +21,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/group"
-	"github.com/quokka-stream/quokka/broker/internal/partition"
-	"github.com/quokka-stream/quokka/broker/internal/record"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
-	"github.com/quokka-stream/quokka/broker/internal/txn"
 )
 
 // node is everything under the request handlers, on a file system of the test.
@@ -39,31 +36,50 @@ type node struct {
 	txns      *Txns
 	producers *cluster.ProducerIDs
 	ids       atomic.Int64
+	flush     commitlog.Flush
 }
 
 const dir = "/data"
 
 func openNode(t *testing.T, fs fsys.FS) *node {
 	t.Helper()
-	n := &node{t: t, fs: fs}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	must(datadir.Make(fs, dir))
+	return n
+}
+
+// tryNode opens a node; what is open when it fails is closed.
+func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig) (_ *node, err error) {
+	n := &node{t: t, fs: fs, flush: storage.Flush}
+	defer func() {
+		if err != nil {
+			n.abandon()
+		}
+	}()
+	if err := datadir.Make(fs, dir); err != nil {
+		return nil, err
+	}
 	log, records, err := clusterlog.Open(fs, dir)
-	must(err)
+	if err != nil {
+		return nil, err
+	}
 	n.log = log
-	n.cluster, err = cluster.Open(log, records)
-	must(err)
-	must(n.cluster.Propose(context.Background(), &cluster.StartBroker{Epoch: n.cluster.Image().Epoch + 1}))
+	if n.cluster, err = cluster.Open(log, records); err != nil {
+		return nil, err
+	}
+	if err := n.cluster.Propose(context.Background(), &cluster.StartBroker{Epoch: n.cluster.Image().Epoch + 1}); err != nil {
+		return nil, err
+	}
 	quiet := slog.New(slog.DiscardHandler)
-	n.committer, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: fs, Dir: dir, Logger: quiet})
-	must(err)
-	n.topics, err = topics.New(topics.Config{FS: fs, Dir: path.Join(dir, "topics"), Committer: n.committer, Logger: quiet, Now: time.Now}, n.cluster)
-	must(err)
+	storage.FS, storage.Dir, storage.Logger = fs, dir, quiet
+	if n.committer, err = commitlog.NewCommitter(storage); err != nil {
+		return nil, err
+	}
+	if n.topics, err = topics.New(topics.Config{FS: fs, Dir: path.Join(dir, "topics"), Committer: n.committer, Logger: quiet, Now: time.Now}, n.cluster); err != nil {
+		return nil, err
+	}
 	n.groups = NewGroups(Config{
 		Group: group.Config{MinSessionTimeout: time.Millisecond, MaxSessionTimeout: time.Hour, MaxSize: 10,
 			NewID: func() string { return fmt.Sprint(n.ids.Add(1)) }},
@@ -73,10 +89,10 @@ func openNode(t *testing.T, fs fsys.FS) *node {
 	}, n.cluster, n.topics)
 	n.producers = cluster.NewProducerIDs(n.cluster)
 	n.txns = NewTxns(TxnConfig{
-		Partitions: 2, MaxTimeout: time.Hour, IDExpiration: time.Hour, Patience: 5 * time.Second, NewProducerID: n.producers.Take,
+		Partitions: 2, MaxTimeout: time.Hour, IDExpiration: time.Hour, Patience: 5 * time.Second, NewProducerID: n.producers.Take, Unsynced: storage.Flush != commitlog.FlushGroup,
 		ExpiryInterval: time.Hour, Logger: quiet, Now: time.Now,
 	}, n.cluster, n.topics, n.groups)
-	return n
+	return n, nil
 }
 
 func (n *node) close() {
@@ -90,9 +106,19 @@ func (n *node) close() {
 
 // abandon closes what runs; the file system may be beyond it.
 func (n *node) abandon() {
-	n.txns.Close()
-	n.groups.Close()
-	_ = errors.Join(n.topics.Close(), n.committer.Close(), n.log.Close()) // it was made to fail
+	if n.txns != nil {
+		n.txns.Close()
+		n.groups.Close()
+	}
+	if n.topics != nil {
+		_ = n.topics.Close() // it was made to fail
+	}
+	if n.committer != nil {
+		_ = n.committer.Close()
+	}
+	if n.log != nil {
+		_ = n.log.Close()
+	}
 }
 
 func (n *node) create(name string, partitions int32) *cluster.Topic {
@@ -208,101 +234,38 @@ func TestCommitsOfManyGroups(t *testing.T) {
 	}
 }
 
-// write appends one record of a transaction to partition p of a topic.
-func (n *node) write(id string, pid int64, epoch int16, topic *cluster.Topic, p int32, seq int32) int16 {
-	n.t.Helper()
-	var failed error
-	var pending *partition.Pending
-	codes := n.txns.Write(n.t.Context(), id, pid, epoch, []txn.Partition{{Topic: topic.Name, Index: p}}, true, func(int) {
-		part, err := n.topics.Get(topic, p)
-		if err == nil {
-			b := record.NewBuilder(record.Options{Idempotent: true, ProducerID: pid, ProducerEpoch: epoch, BaseSequence: seq, Transactional: true})
-			b.Add(record.Record{Timestamp: time.Now().UnixMilli(), Value: []byte(id)})
-			pending, err = part.Append(b.Batch(), partition.Client)
-		}
-		failed = err
-	})
-	if codes[0] == 0 && failed == nil {
-		<-pending.Durable()
-		failed = pending.Err()
-	}
-	if failed != nil {
-		code, _ := topics.Code(failed)
-		return code
-	}
-	return codes[0]
-}
-
-// TestPowerCuts: groups and transactions after a power cut at any moment: what was
-// acknowledged is there, a decided transaction is completed in every partition, an
-// open one is open, and can be ended.
-func TestPowerCuts(t *testing.T) {
-	rounds := uint64(40)
-	if testing.Short() {
-		rounds = 5
-	}
-	for seed := range rounds {
-		mem := fsys.NewMem()
-		n := openNode(t, mem)
-		topic := n.create("t", 2)
-		ctx := t.Context()
-		want := map[string]int64{}
-		for i := range int64(3 + seed%5) {
-			if code := n.commit("plain", i); code != 0 {
-				t.Fatalf("commit: %d", code)
-			}
-			want["plain"] = i
-			r := n.txns.Init(ctx, "x", time.Minute, -1, -1)
-			if r.Code != 0 {
-				t.Fatalf("init: %d", r.Code)
-			}
-			for p := range int32(2) {
-				if code := n.write("x", r.ProducerID, r.Epoch, topic, p, 0); code != 0 {
-					t.Fatalf("write: %d", code)
-				}
-			}
-			op, _ := n.txns.OffsetsPartition(ctx, "intxn")
-			n.txns.Write(ctx, "x", r.ProducerID, r.Epoch, []txn.Partition{op}, true, func(int) {
-				n.groups.CommitTxnOffsets(ctx, "intxn", nobody(), r.ProducerID, r.Epoch, []Commit{{TopicPartition: TopicPartition{"t", 0}, Offset: i}})
-			})
-			if i%2 == 0 {
-				if r := n.txns.End(ctx, "x", r.ProducerID, r.Epoch, true, 2); r.Code != 0 {
-					t.Fatalf("end: %d", r.Code)
-				}
-				want["intxn"] = i // decided: whether its markers were written or not
-			} else if r := n.txns.End(ctx, "x", r.ProducerID, r.Epoch, false, 2); r.Code != 0 {
-				t.Fatalf("abort: %d", r.Code)
-			}
-		}
-		after := mem.Crash(seed)
-		n.abandon()
-
-		again := openNode(t, after)
-		topic = again.cluster.Image().Topic("t")
-		again.groups.Load()
-		again.txns.Load()
-		// The next transaction waits for the markers of the last one.
-		r := again.txns.Init(ctx, "x", time.Minute, -1, -1)
-		if r.Code != 0 {
-			t.Fatalf("seed %d: init after the cut: %d", seed, r.Code)
-		}
-		for p := range int32(2) {
-			part, err := again.topics.Get(topic, p)
+// TestNewIDAfterUnsyncedStart: where a power cut may have taken the last epochs from
+// the log, they are not given out a second time: a producer that comes after a start
+// gets an id of its own, also one that names the id it has.
+func TestNewIDAfterUnsyncedStart(t *testing.T) {
+	for _, tt := range []struct {
+		flush commitlog.Flush
+		known bool
+		fresh bool
+	}{{commitlog.FlushGroup, false, false}, {commitlog.FlushOS, false, true}, {commitlog.FlushInterval, true, true}} {
+		fs := fsys.NewMem()
+		start := func() *node {
+			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o := part.Offsets(); o.LastStable != o.HighWatermark {
-				t.Errorf("seed %d: partition %d has an open transaction: %+v", seed, p, o)
-			}
+			return n
 		}
-		for g, o := range want {
-			if got, code := again.offset(g); got != o || code != 0 {
-				t.Errorf("seed %d: group %s is at %d (code %d), %d was acknowledged", seed, g, got, code, o)
-			}
+		n := start()
+		before := n.txns.Init(t.Context(), "x", time.Minute, -1, -1)
+		n.close()
+		n = start()
+		id, epoch := int64(-1), int16(-1)
+		if tt.known {
+			id, epoch = before.ProducerID, before.Epoch
 		}
-		if code := again.write("x", r.ProducerID, r.Epoch, topic, 0, 0); code != 0 {
-			t.Errorf("seed %d: a new transaction: %d", seed, code)
+		after := n.txns.Init(t.Context(), "x", time.Minute, id, epoch)
+		if before.Code != 0 || after.Code != 0 || (after.ProducerID != before.ProducerID) != tt.fresh {
+			t.Errorf("%+v: first %+v, then %+v", tt, before, after)
 		}
-		again.close()
+		if tt.fresh && after.Epoch != 0 {
+			t.Errorf("%+v: epoch %d", tt, after.Epoch)
+		}
+		n.close()
 	}
 }

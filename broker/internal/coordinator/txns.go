@@ -26,6 +26,9 @@ type TxnConfig struct {
 	Patience time.Duration
 	// NewProducerID gives producer ids.
 	NewProducerID func(ctx context.Context) (int64, error)
+	// Unsynced says that a power cut may take the end of the transactions' log: what
+	// is found at a start may not be the last that producers were told.
+	Unsynced bool
 	// ExpiryInterval is the time between two searches for what has expired.
 	ExpiryInterval time.Duration
 	Logger         *slog.Logger

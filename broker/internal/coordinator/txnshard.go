@@ -80,6 +80,7 @@ func (s *txnShard) replay(_ *record.Info, e entry, _ time.Time) error {
 		delete(s.ids, id)
 		return nil
 	}
+	t.Stale = s.txns.cfg.Unsynced
 	s.ids[id] = &tracked{now: t, changed: make(chan struct{})}
 	return nil
 }
@@ -192,6 +193,7 @@ func (x *Txns) writeMarkers(t *txn.Txn, coordinatorEpoch int32) bool {
 		var staged []*partition.Pending
 		var parts []txn.Partition
 		for _, p := range left {
+			marker := x.decision(p, t, marker)
 			if p.Topic == cluster.OffsetsTopic {
 				code := x.groups.endTxn(x.ctx, p.Index, t.ProducerID, t.Epoch, marker)
 				if x.ctx.Err() != nil {
@@ -230,6 +232,23 @@ func (x *Txns) writeMarkers(t *txn.Txn, coordinatorEpoch int32) bool {
 			return false
 		}
 	}
+}
+
+// decision is the marker for one partition. Where the end of the transactions' log may
+// be lost, the decision that was found may be an old one, its marker written long ago,
+// and the transaction that is open in the partition a later one: in version 2 that has
+// the epoch of the marker. Nobody is known to have committed it, so it is aborted.
+func (x *Txns) decision(p txn.Partition, t *txn.Txn, m record.Marker) record.Marker {
+	topic := x.cluster.Image().Topic(p.Topic)
+	if !t.Stale || !m.Commit || t.Version < 2 || topic == nil {
+		return m
+	}
+	if part, err := x.topics.Get(topic, p.Index); err == nil {
+		if epoch, open := part.OpenTxnEpoch(t.ProducerID); open && epoch == t.Epoch {
+			m.Commit = false
+		}
+	}
+	return m
 }
 
 // marker stages the marker in one partition. Nothing is staged, without an error,

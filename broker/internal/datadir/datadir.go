@@ -4,28 +4,35 @@ package datadir
 
 import (
 	"errors"
+	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 )
 
-// Make makes a directory and its missing parents, and makes their names durable.
-func Make(fs fsys.FS, dir string) error {
+// Make makes a directory and its missing parents, and makes their names durable. Where
+// the directory is there and its parent may not be read, its name is taken as durable.
+func Make(disk fsys.FS, dir string) error {
+	there := path.Clean(dir) // the first directory that exists, looking upwards
 	var missing []string
-	for d := path.Clean(dir); ; d = path.Dir(d) {
-		if _, err := fs.Stat(d); err == nil || !errors.Is(err, fsys.ErrNotExist) {
+	for there != path.Dir(there) {
+		if _, err := disk.Stat(there); err == nil || !errors.Is(err, fsys.ErrNotExist) {
 			break
 		}
-		missing = append(missing, d)
-		if d == path.Dir(d) {
-			break
-		}
+		missing = append(missing, there)
+		there = path.Dir(there)
 	}
-	if err := fs.MkdirAll(dir); err != nil {
+	// Who made it may have been killed before its name was durable.
+	if err := disk.SyncDir(path.Dir(there)); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	for _, d := range missing {
-		if err := fs.SyncDir(path.Dir(d)); err != nil {
+	// One at a time, so that only the last name may be found without being durable.
+	for _, d := range slices.Backward(missing) {
+		if err := disk.MkdirAll(d); err != nil {
+			return err
+		}
+		if err := disk.SyncDir(path.Dir(d)); err != nil {
 			return err
 		}
 	}

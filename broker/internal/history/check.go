@@ -135,8 +135,8 @@ func (c *checker) gather() {
 // reads holds each read against itself and those before it.
 func (c *checker) reads(l *logView) {
 	for _, r := range l.reads {
-		if c.h.Whole[l.name] && r.From > 0 && r.Complete {
-			c.found(Lost, l.name, "the log begins at offset %d, nothing was to be deleted", r.From)
+		if c.h.Whole[l.name] && r.Start > 0 {
+			c.found(Lost, l.name, "the log begins at offset %d, nothing was to be deleted", r.Start)
 		}
 		next := r.From
 		for _, rec := range r.Records {

@@ -60,7 +60,7 @@ func TestAnomalies(t *testing.T) {
 		}, []Kind{Lost}},
 		{"an acknowledged record is missing before the beginning", func(h *History) {
 			r := &h.Reads[1]
-			r.From, r.Records = 1, r.Records[1:]
+			r.Start, r.From, r.Records = 1, 1, r.Records[1:]
 		}, []Kind{Lost}},
 		{"records that were acknowledged and read are cut off", func(h *History) {
 			h.Reads[1].To, h.Reads[1].Records = 2, h.Reads[1].Records[:2]

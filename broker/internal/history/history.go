@@ -56,7 +56,8 @@ type Read struct {
 	Span
 	Log           Log
 	From, To      int64
-	HighWatermark int64 // as the broker told with it; -1 = not told
+	Start         int64 // log start, as the broker told
+	HighWatermark int64 // as it told with what was read; -1 = not told
 	Committed     bool  // read_committed
 	Complete      bool  // To was the end of the log, or its last stable offset
 	Compacted     bool  // records may be missing that a later one of their key replaces
@@ -126,11 +127,17 @@ func (h *History) Cut(at int64, kept map[Log]int64) {
 	if kept == nil {
 		return
 	}
-	for i := range h.Reads {
-		if r := &h.Reads[i]; r.Began <= at {
+	reads := h.Reads[:0]
+	for _, r := range h.Reads {
+		if r.Began <= at {
+			if r.Committed {
+				continue // the end of a transaction may be lost, and its records kept
+			}
 			r.trim(kept[r.Log])
 		}
+		reads = append(reads, r)
 	}
+	h.Reads = reads
 	for i := range h.Commits {
 		if c := &h.Commits[i]; c.Began <= at && c.Outcome == OK {
 			c.Outcome = Unknown

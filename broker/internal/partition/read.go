@@ -120,6 +120,14 @@ func (p *Partition) OpenTxn(producerID int64) bool {
 	return p.log.OpenTxn(producerID) >= 0
 }
 
+// OpenTxnEpoch returns the epoch of the producer in the transaction that it has open
+// in this partition; ok is false without one.
+func (p *Partition) OpenTxnEpoch(producerID int64) (epoch int16, ok bool) {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.OpenTxnEpoch(producerID)
+}
+
 // Producers describes the producers the partition remembers (DescribeProducers).
 func (p *Partition) Producers() []commitlog.ProducerInfo {
 	p.log.Lock()

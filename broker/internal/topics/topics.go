@@ -74,6 +74,11 @@ func New(cfg Config, c *cluster.Cluster) (*Manager, error) {
 			}
 		}
 	}
+	// What was removed must not be found again by a topic of the same name, and what
+	// is there may have been made by a process that was killed before its sync.
+	if err := cfg.FS.SyncDir(cfg.Dir); err != nil {
+		return nil, err
+	}
 	c.OnChange(m.follow)
 	return m, nil
 }
@@ -251,6 +256,10 @@ func (m *Manager) delete(t *cluster.Topic) {
 		}
 		if !deleted {
 			err = m.cfg.FS.RemoveAll(path.Join(m.cfg.Dir, dirName(t.Name, i)))
+			if err == nil {
+				// The name must be gone for good before a topic may take it.
+				err = m.cfg.FS.SyncDir(m.cfg.Dir)
+			}
 		}
 		if err != nil {
 			m.cfg.Logger.Error("a deleted topic's directory could not be removed; the next start removes it",

@@ -59,6 +59,9 @@ type Txn struct {
 	Partitions     map[Partition]struct{}
 	Started        time.Time // when the open transaction began; zero without one
 	Updated        time.Time
+	// Stale: later changes may have been lost, so that the next epochs may have been
+	// given out before. Who comes next gets a new producer id. It is not in the log.
+	Stale bool
 }
 
 // New returns a transactional id that no producer uses yet.
@@ -130,6 +133,7 @@ func (t *Txn) Init(now time.Time, timeout time.Duration, producerID int64, epoch
 	}
 	rotated := known && producerID != t.ProducerID
 	switch {
+	case t.Stale: // a repetition cannot be told
 	case known && t.Epoch >= 0 && !rotated && epoch == t.LastEpoch, rotated && t.LastEpoch == -1:
 		// It did not hear the answer of the first time.
 		if t.State != Empty { // that one ended a transaction
@@ -140,11 +144,12 @@ func (t *Txn) Init(now time.Time, timeout time.Duration, producerID int64, epoch
 	case known && t.Epoch >= 0 && epoch != t.Epoch:
 		return refuse(errcode.ProducerFenced)
 	}
-	if t.ProducerID < 0 || t.Epoch >= fenceEpoch-1 {
+	if t.ProducerID < 0 || t.Epoch >= fenceEpoch-1 || t.Stale {
 		id, err := newID()
 		if err != nil {
 			return refuse(errcode.CoordinatorNotAvailable)
 		}
+		t.Stale = false
 		if t.PrevProducerID = t.ProducerID; t.ProducerID >= 0 {
 			t.LastEpoch = -1
 		}
