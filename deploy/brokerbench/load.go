@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -34,15 +35,22 @@ func round(ctx context.Context, s *server, c cell, number int, rate float64) (f 
 		defer func() { err = errors.Join(err, deleteTopic(ctx, s, topic)) }() // room for the next
 	}
 	n := c.records()
+	syscall.Sync() // what the round before left to be written is not this one's burden
+	clients, err := producers(ctx, s, c, topic)
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", s.name, err)
+	}
 	before, err := used(s.pid)
 	if err != nil {
 		return f, err
 	}
 	begin := time.Now()
-	if f.latencies, err = produce(ctx, s, c, topic, n, rate); err != nil {
+	f.latencies, err = produce(ctx, clients, c, n, rate)
+	f.produced = float64(n) / time.Since(begin).Seconds()
+	closeAll(clients)
+	if err != nil {
 		return f, fmt.Errorf("%s: produce: %w", s.name, err)
 	}
-	f.produced = float64(n) / time.Since(begin).Seconds()
 	after, err := used(s.pid)
 	if err != nil {
 		return f, err
@@ -87,11 +95,11 @@ func administer(s *server, f func(*kadm.Client) error) error {
 	return f(kadm.NewClient(client))
 }
 
-// produce sends n records from the cell's producers and returns when all are
-// acknowledged by all in-sync replicas.
-func produce(ctx context.Context, s *server, c cell, topic string, n int, rate float64) ([]float64, error) {
-	clients := make([]*kgo.Client, c.producers)
-	for i := range clients {
+// producers connects the cell's producers, so that connections, metadata and
+// producer ids are not part of what is measured.
+func producers(ctx context.Context, s *server, c cell, topic string) ([]*kgo.Client, error) {
+	clients := make([]*kgo.Client, 0, c.producers)
+	for range c.producers {
 		opts := []kgo.Opt{
 			kgo.SeedBrokers(s.addr), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 			kgo.ProducerBatchCompression(codec(c.compression)), kgo.MaxBufferedRecords(20_000), kgo.RecordDeliveryTimeout(time.Minute),
@@ -101,12 +109,27 @@ func produce(ctx context.Context, s *server, c cell, topic string, n int, rate f
 			opts = append(opts, kgo.ProducerLinger(0))
 		}
 		client, err := kgo.NewClient(opts...)
+		if err == nil {
+			clients = append(clients, client)
+			err = client.ProduceSync(ctx, &kgo.Record{Value: []byte("first")}).FirstErr()
+		}
 		if err != nil {
+			closeAll(clients)
 			return nil, err
 		}
-		defer client.Close()
-		clients[i] = client
 	}
+	return clients, nil
+}
+
+func closeAll(clients []*kgo.Client) {
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+// produce sends n records from the producers and returns when all are
+// acknowledged by all in-sync replicas.
+func produce(ctx context.Context, clients []*kgo.Client, c cell, n int, rate float64) ([]float64, error) {
 	var (
 		mu        sync.Mutex
 		latencies []float64

@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,7 +38,8 @@ func exit(err error) {
 type bench struct {
 	rounds  int
 	cells   []cell
-	servers []string
+	servers []string // the first is ours
+	before  string   // the program of server before
 	dir     string
 
 	progress *term.Printer
@@ -47,6 +50,10 @@ func run(ctx context.Context) error {
 	pattern := flag.String("cells", "", "only cells whose names match this regular expression")
 	rounds := flag.Int("rounds", 6, "rounds of each cell, of which the first is discarded")
 	megabytes := flag.Int64("mb", 96, "MB of values in a round of the base cell")
+	names := flag.String("servers", strings.Join([]string{nobody, fake, apache}, ","), "what to measure beside ours")
+	other := flag.String("before", "", "another build of this program, whose broker is measured as well: the figures of a change")
+	flag.StringVar(&profiles, "profile", "", "directory for CPU profiles of our broker, one for each flush policy")
+	readBack := flag.Bool("consume", true, "also read back what was produced")
 	startup := flag.Bool("startup", true, "also measure start, memory at rest and recovery after kill -9")
 	flag.Parse()
 	if *full {
@@ -64,14 +71,25 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{rounds: *rounds, servers: []string{quokka, nobody, fake}, dir: dir, progress: term.New(os.Stderr)}
+	b := &bench{rounds: *rounds, servers: []string{quokka}, before: *other, dir: dir, progress: term.New(os.Stderr)}
+	if *other != "" {
+		b.servers = append(b.servers, before)
+	}
+	for _, name := range []string{nobody, fake} {
+		if slices.Contains(strings.Split(*names, ","), name) {
+			b.servers = append(b.servers, name)
+		}
+	}
 	for _, c := range matrix(*megabytes << 20) {
 		if match.MatchString(c.name) {
+			c.consume = c.consume && *readBack
 			b.cells = append(b.cells, c)
 		}
 	}
 	fmt.Printf("%d cores, %s, %s; rounds of %d MB, %d of them counted\n\n", runtime.NumCPU(), runtime.Version(), time.Now().UTC().Format(time.DateOnly), *megabytes, *rounds-1)
-	if _, err := kafka.Open(ctx, kafka.Config{Dir: dir + "/probe"}); kafka.IsNotRun(err) {
+	if !slices.Contains(strings.Split(*names, ","), apache) {
+		fmt.Printf("Apache Kafka: not run (not among -servers)\n\n")
+	} else if _, err := kafka.Open(ctx, kafka.Config{Dir: dir + "/probe"}); kafka.IsNotRun(err) {
 		fmt.Printf("Apache Kafka: not run (%v)\n\n", err)
 	} else if err != nil {
 		return err

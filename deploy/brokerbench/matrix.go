@@ -63,7 +63,7 @@ func (b *bench) with(ctx context.Context, policy broker.FlushPolicy, f func([]*s
 		if err := os.Mkdir(own, 0o700); err != nil {
 			return err
 		}
-		s, err := start(ctx, name, string(policy), own)
+		s, err := b.start(ctx, name, string(policy), own)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (b *bench) print(results []measured) {
 	}
 	fmt.Printf("\nServer CPU, user + system seconds for a GB: produce; consume. Highest resident memory, MB\n\n| cell | %s |\n|---%s|\n", strings.Join(b.servers, " | "), strings.Repeat("|---", len(b.servers)))
 	for i, c := range b.cells {
-		if c.consume {
+		if !c.sync && c.load == 0 {
 			fmt.Printf("| %s |", c.name)
 			for _, s := range b.servers {
 				fmt.Printf(" %s |", cost(results[i][s]))

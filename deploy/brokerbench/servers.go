@@ -26,6 +26,7 @@ import (
 // The servers that are compared.
 const (
 	quokka = "quokka"
+	before = "before" // another build of ours
 	nobody = "null"
 	fake   = "kfake"
 	apache = "kafka"
@@ -44,17 +45,23 @@ type server struct {
 
 // start starts a server with a flush policy of ours: group, interval or os. The
 // others get what comes closest: a sync for each write, or none.
-func start(ctx context.Context, name, flush, dir string) (*server, error) {
+func (b *bench) start(ctx context.Context, name, flush, dir string) (*server, error) {
 	if name == apache {
 		return startKafka(ctx, flush, dir)
 	}
-	self, err := os.Executable()
+	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
+	if name == before {
+		program = b.before
+	}
 	begin := time.Now()
-	cmd := exec.CommandContext(ctx, self, "serve", name, flush, dir) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, program, "serve", name, flush, dir) //nolint:gosec // this program
 	cmd.Stderr = os.Stderr
+	if name == quokka {
+		cmd.Env = append(os.Environ(), profileEnv+"="+profiles)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -112,6 +119,11 @@ func serve(name, flush, dir string) error {
 		<-ctx.Done()
 		return nil
 	}
+	stopProfile, err := profile(flush)
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	b, err := broker.Open(broker.Config{
 		DataDir: dir, Listen: "127.0.0.1:0", Flush: broker.FlushPolicy(flush), Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -53,7 +53,7 @@ func (b *bench) once(ctx context.Context, name string, policy broker.FlushPolicy
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := start(ctx, name, string(policy), dir)
+	s, err := b.start(ctx, name, string(policy), dir)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (b *bench) recovery(ctx context.Context, policy broker.FlushPolicy, gigabyt
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	s, err := start(ctx, quokka, string(policy), dir)
+	s, err := b.start(ctx, quokka, string(policy), dir)
 	if err != nil {
 		return 0, err
 	}
@@ -80,14 +80,23 @@ func (b *bench) recovery(ctx context.Context, policy broker.FlushPolicy, gigabyt
 	if err := createTopic(ctx, s, c, "filled"); err != nil {
 		return 0, err
 	}
-	if _, err := produce(ctx, s, c, "filled", c.records(), 0); err != nil {
+	fill := func(ctx context.Context) error {
+		clients, err := producers(ctx, s, c, "filled")
+		if err != nil {
+			return err
+		}
+		defer closeAll(clients)
+		_, err = produce(ctx, clients, c, c.records(), 0)
+		return err
+	}
+	if err := fill(ctx); err != nil {
 		return 0, err
 	}
 	loaded := make(chan struct{})
 	loadCtx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(loaded)
-		_, _ = produce(loadCtx, s, c, "filled", c.records(), 0) // it is about to be killed
+		_ = fill(loadCtx) // it is about to be killed
 	}()
 	time.Sleep(500 * time.Millisecond)
 	err = s.kill()
@@ -96,7 +105,7 @@ func (b *bench) recovery(ctx context.Context, policy broker.FlushPolicy, gigabyt
 	if err != nil {
 		return 0, err
 	}
-	if s, err = start(ctx, quokka, string(policy), dir); err != nil {
+	if s, err = b.start(ctx, quokka, string(policy), dir); err != nil {
 		return 0, err
 	}
 	return s.ready, s.stop()
