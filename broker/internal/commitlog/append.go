@@ -17,8 +17,8 @@ type Appended struct {
 
 // Append stages one batch that passed record.Validate. From a client or a
 // coordinator it gets the next offset and epoch, from a replica it keeps its own.
-// The batch is written by the committer and must stay untouched until Written has
-// passed it. The lock is held.
+// The batch must stay untouched until Written has passed it, which takes a call of
+// Write after the lock was given back. The lock is held.
 func (l *Log) Append(batch []byte, info *record.Info, epoch int32, origin Origin) (Appended, error) {
 	if err := l.Refuses(); err != nil {
 		return Appended{}, err
@@ -86,10 +86,7 @@ func (l *Log) stage(e staged, marker record.Marker, isMarker bool) {
 	}
 	l.end = info.NextOffset()
 	l.staged = append(l.staged, e)
-	if !l.queued {
-		l.queued = true
-		l.opts.Committer.enqueue(l)
-	}
+	l.stagedBytes += int64(info.Size)
 }
 
 // place decides where the batch will lie: whether a new segment begins with it, and

@@ -3,6 +3,7 @@ package commitlog
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
@@ -48,6 +49,9 @@ type CommitterConfig struct {
 	// JournalAfter is how many rounds pass before the journal is made: a broker that
 	// hardly works does not need one; 0 = 1000.
 	JournalAfter int64
+	// LargeWrite is how many bytes make an append worth a write of its own under
+	// FlushGroup (see Log.Write); 0 = 16 KiB.
+	LargeWrite int64
 	// CleanEvery is the time between two looks for what retention and compaction may
 	// remove (log.retention.check.interval.ms); 0 = 30 s, negative = never.
 	CleanEvery time.Duration
@@ -71,17 +75,24 @@ type Space interface {
 	NoSpace()
 }
 
-// Committer writes and syncs what many logs staged, in rounds: one round takes
-// everything that queued during the round before it, so that the disk itself sets
-// the pace and the size of a round. It owns all writes to segments; no goroutine of
-// a connection ever waits in a write.
+// Committer syncs what many logs have written, in rounds: one round takes everything
+// that was written during the round before it, so that the disk itself sets the pace
+// and the size of a round. It also writes what logs have queued (see Log.Write).
+//
+// The order of locks is a log's lock, rounds, mu.
 type Committer struct {
 	cfg CommitterConfig
 
+	writers atomic.Int32 // goroutines in writes of their own
+
+	rounds sync.Mutex
+	next   round // being filled
+
 	mu      sync.Mutex
 	wake    sync.Cond
-	queue   []*Log
+	queue   []*Log // with batches to be written
 	spare   []*Log
+	due     bool // next has something
 	closing bool
 	stats   Stats
 	logs    map[*Log]struct{} // those open
@@ -120,6 +131,9 @@ func (s *Stats) add(o Stats) {
 	s.SyncTime += o.SyncTime
 }
 
+// maxWriters bounds the goroutines that write what they have brought.
+const maxWriters = 16
+
 // syncers bounds how many files of one round are synced at the same time.
 const syncers = 16
 
@@ -148,6 +162,9 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	}
 	if cfg.JournalBytes == 0 {
 		cfg.JournalBytes = defaultJournalBytes
+	}
+	if cfg.LargeWrite <= 0 {
+		cfg.LargeWrite = 16 << 10
 	}
 	if cfg.JournalAfter <= 0 {
 		cfg.JournalAfter = 1000
@@ -208,43 +225,86 @@ func (c *Committer) enqueue(l *Log) {
 	c.mu.Unlock()
 }
 
-// next waits for a round's logs; nil at the end.
-func (c *Committer) next() []*Log {
+// admit says whether one more goroutine may write what it has brought.
+func (c *Committer) admit() bool {
+	if c.writers.Add(1) <= maxWriters {
+		return true
+	}
+	c.writers.Add(-1)
+	return false
+}
+
+// wrote takes in what was written to a log, for the round that will sync it, or for
+// the background sync. io and the log's lock are held.
+func (c *Committer) wrote(l *Log, base, pos int64, batches []staged) {
+	if c.cfg.Flush != FlushGroup {
+		c.noteLate(l)
+		return
+	}
+	c.rounds.Lock()
+	first := len(c.next.logs) == 0
+	if first && c.journal != nil && c.journal.isOpen() {
+		c.next.begin(c.journal)
+	}
+	c.next.add(l, base, pos, batches)
+	c.rounds.Unlock()
+	if !first {
+		return
+	}
+	c.mu.Lock()
+	c.due = true
+	c.wake.Signal()
+	c.mu.Unlock()
+}
+
+// await waits for a turn of the loop, and returns the logs to write in it. At the
+// end it returns false.
+func (c *Committer) await() ([]*Log, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.queue) == 0 {
+	for len(c.queue) == 0 && !c.due {
 		if c.closing {
-			return nil
+			return nil, false
 		}
 		c.wake.Wait()
 	}
 	logs := c.queue
 	c.queue, c.spare = c.spare[:0], nil
-	return logs
+	return logs, true
+}
+
+// take exchanges the round that was filled for r, which is done with.
+func (c *Committer) take(r *round) {
+	r.clear()
+	c.rounds.Lock()
+	c.mu.Lock()
+	c.due = false
+	c.mu.Unlock()
+	*r, c.next = c.next, *r
+	c.rounds.Unlock()
 }
 
 func (c *Committer) run() {
 	defer close(c.done)
 	var r round
 	for {
-		logs := c.next()
-		if logs == nil {
+		logs, ok := c.await()
+		if !ok {
 			return
 		}
-		r.logs, r.record, r.journal = r.logs[:0], beginRecord(r.record), nil
-		if c.journal != nil && c.journal.isOpen() {
-			r.journal = c.journal
-		}
 		for _, l := range logs {
-			l.writeStaged(&r)
+			l.io.Lock()
+			l.writeStaged()
+			l.io.Unlock()
 		}
-		s := Stats{Rounds: 1, Logs: int64(len(r.logs))}
-		if c.cfg.Flush == FlushGroup {
+		c.take(&r)
+		r.dropRefusing()
+		var s Stats
+		if len(r.logs) > 0 {
+			s = Stats{Rounds: 1, Logs: int64(len(r.logs))}
 			began := time.Now()
 			c.settle(&r, &s)
 			s.SyncTime = time.Since(began)
-		} else {
-			c.noteLate(&r)
 		}
 		c.mu.Lock()
 		c.stats.add(s)
@@ -255,15 +315,11 @@ func (c *Committer) run() {
 		clear(logs)
 		c.spare = logs[:0]
 		c.mu.Unlock()
-		clear(r.logs)
 	}
 }
 
 // settle makes a round durable and tells its logs.
 func (c *Committer) settle(r *round, s *Stats) {
-	if len(r.logs) == 0 {
-		return
-	}
 	if r.journal != nil {
 		ok, switched, err := c.journal.commit(r)
 		if switched >= 0 {
@@ -324,16 +380,14 @@ func (c *Committer) syncAll(logs []wrote) {
 	wg.Wait()
 }
 
-// noteLate remembers logs to sync in the background, before the next tick if one of
-// them has much to lose.
-func (c *Committer) noteLate(r *round) {
+// noteLate remembers a log to sync in the background, before the next tick if it has
+// much to lose. The log's lock is held.
+func (c *Committer) noteLate(l *Log) {
 	c.mu.Lock()
-	for _, w := range r.logs {
-		c.late[w.log] = struct{}{}
-	}
+	c.late[l] = struct{}{}
+	c.stats.add(Stats{Rounds: 1, Logs: 1})
 	c.mu.Unlock()
-	if r.early {
-		r.early = false
+	if l.unsynced > c.cfg.SyncBytes {
 		select {
 		case c.early <- struct{}{}:
 		default:

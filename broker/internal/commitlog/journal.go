@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
@@ -67,9 +68,9 @@ type journal struct {
 
 	mu     sync.Mutex
 	files  [2]fsys.File
-	open   bool
-	cur    int   // the file being written
-	pos    int64 // where its next record goes
+	open   atomic.Bool // changes under mu
+	cur    int         // the file being written
+	pos    int64       // where its next record goes
 	gen    uint64
 	seq    uint64
 	dirty  [2]map[*Log]struct{} // logs with entries in a file that their segments may not have
@@ -178,7 +179,7 @@ func (j *journal) create() error {
 		return err
 	}
 	j.dirty = [2]map[*Log]struct{}{{}, {}}
-	j.open = true
+	j.open.Store(true)
 	return nil
 }
 
@@ -234,7 +235,7 @@ func (j *journal) commit(r *round) (ok bool, switched int, err error) {
 // finds damage.
 func (j *journal) mark(logs []wrote) (switched int, err error) {
 	j.mu.Lock()
-	due := j.open && time.Since(j.marked) >= markEvery
+	due := j.open.Load() && time.Since(j.marked) >= markEvery
 	j.mu.Unlock()
 	if !due {
 		return -1, nil
@@ -261,7 +262,7 @@ func (j *journal) mark(logs []wrote) (switched int, err error) {
 			return -1, nil
 		}
 	}
-	if !j.open || len(b) == journalHeader {
+	if !j.open.Load() || len(b) == journalHeader {
 		return -1, nil
 	}
 	before := j.cur
@@ -281,7 +282,7 @@ func (j *journal) void(l *Log) error {
 	l.lives.Add(1) // a round that has written the log but not the journal syncs instead
 	for tries := 0; ; tries++ {
 		j.mu.Lock()
-		if !j.open {
+		if !j.open.Load() {
 			j.mu.Unlock()
 			return nil
 		}
@@ -336,7 +337,7 @@ func (j *journal) close() {
 		if err == nil {
 			_, _, _ = j.write(append(beginRecord(nil), entryReset), 0)
 		}
-		j.open = false
+		j.open.Store(false)
 		j.mu.Unlock()
 	}
 	for _, f := range j.files {
@@ -346,8 +347,4 @@ func (j *journal) close() {
 	}
 }
 
-func (j *journal) isOpen() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.open
-}
+func (j *journal) isOpen() bool { return j.open.Load() }

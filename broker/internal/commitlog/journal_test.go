@@ -163,6 +163,7 @@ func TestFailedJournalMakesReadOnly(t *testing.T) {
 	f.Lock()
 	_, err = f.Append(b, &info, 1, Coordinator)
 	f.Unlock()
+	f.Write()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,15 +51,16 @@ func (p place) before(q place) bool { return p.base < q.base || (p.base == q.bas
 // Log is the log of one partition.
 //
 // It has one lock, which its owner shares: methods whose comment says so want it
-// held. Files are changed by one goroutine at a time: the committer while it writes,
-// or whoever holds io (truncation, deletion, close). The order of locks is
-// compacting, upkeep, io, the log's lock.
+// held. Files are changed by one goroutine at a time, the one that holds io: it
+// writes, truncates, deletes or closes. The order of locks is compacting, upkeep, io,
+// the log's lock.
 //
 // Invariants, with the lock held:
 //
 //	start <= durable <= written <= end
 //	the batches below written are in segments, those from written to end in
-//	staged or in the round that the committer is writing
+//	staged or being written
+//	what is staged has a Write coming, or the log is in the committer's queue
 //	producers and epochs are those of all batches below end
 //	segs is never empty, in order of base; only the last takes appends
 type Log struct {
@@ -70,6 +71,7 @@ type Log struct {
 	compacting sync.Mutex // one compaction at a time
 	upkeep     sync.Mutex // one checkpoint, change of start or swap at a time
 	io         sync.Mutex // whoever changes segment files
+	bufs       [][]byte   // of the write under way; under io
 
 	segs      []*segment
 	start     int64
@@ -80,23 +82,25 @@ type Log struct {
 	staged    []staged
 	spare     []staged
 	queued    bool // in the committer's queue
+	slot      int  // where the committer's round may have this log
 	producers producers
 	epochs    epochs
 	compacted int64 // offset up to which the log is compacted
 	places    placeCache
 
-	saved     checkpoint   // what the checkpoint file says
-	reaches   place        // how far the log was known to reach when it was opened
-	unmarked  bool         // nothing was known of what had been synced then
-	sinceMark int64        // bytes staged since the last mark was placed
-	marks     []mark       // places up to which a checkpoint may be made, oldest first
-	unsynced  int64        // bytes written and not synced
-	lives     atomic.Int64 // rises when journal entries of this log become worthless
-	clean     bool         // closed with everything synced
-	closing   atomic.Bool  // a compaction under way is to give up
-	stopped   error        // *record.Error once the log is not to be used any more
-	frozen    error        // *record.Error once nothing is written to it any more
-	changed   sync.Cond    // written, durable, stopped or frozen has changed
+	saved       checkpoint   // what the checkpoint file says
+	reaches     place        // how far the log was known to reach when it was opened
+	unmarked    bool         // nothing was known of what had been synced then
+	stagedBytes int64        // in staged
+	sinceMark   int64        // bytes staged since the last mark was placed
+	marks       []mark       // places up to which a checkpoint may be made, oldest first
+	unsynced    int64        // bytes written and not synced
+	lives       atomic.Int64 // rises when journal entries of this log become worthless
+	clean       bool         // closed with everything synced
+	closing     atomic.Bool  // a compaction under way is to give up
+	stopped     error        // *record.Error once the log is not to be used any more
+	frozen      error        // *record.Error once nothing is written to it any more
+	changed     sync.Cond    // written, durable, stopped or frozen has changed
 }
 
 // staged is a batch that has its offset and waits to be written.
@@ -282,7 +286,7 @@ func (l *Log) freeze(err error) {
 // dropStaged forgets what waits to be written. The lock is held.
 func (l *Log) dropStaged() {
 	clear(l.staged)
-	l.staged = l.staged[:0]
+	l.staged, l.stagedBytes = l.staged[:0], 0
 }
 
 // storageError wraps an I/O error for clients.

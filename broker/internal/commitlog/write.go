@@ -8,37 +8,37 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 )
 
-// round is one turn of the committer: what it wrote and what has to be synced.
-type round struct {
-	logs    []wrote
-	bufs    [][]byte
-	early   bool // a log has more unsynced bytes than it should
-	journal *journal
-	record  []byte // what was written, for the journal; only while journal is set
-}
-
-// wrote is a log that a round has written, and up to which offset.
-type wrote struct {
-	log  *Log
-	upTo int64
-	life int64
-}
-
-// add notes batches for the journal, unless the round is too large for it.
-func (r *round) add(l *Log, base, pos int64, batches []staged) {
-	if r.journal == nil || len(batches) == 0 {
-		return
+// Write gets what is staged on its way. It is called after appends, without the lock.
+//
+// Large batches are written here, by the goroutine that brought them: their bytes are
+// in its processor's cache, and the committer has only to sync. Where nothing is
+// synced before it counts all are, as there is no round to be part of. Small ones of
+// many producers wait for the committer, which writes them together. So does what
+// finds the log's files in use, or enough goroutines writing: one that blocks in a
+// write holds a thread.
+func (l *Log) Write() {
+	c := l.opts.Committer
+	l.Lock()
+	staged := len(l.staged) > 0
+	here := staged && (c.cfg.Flush != FlushGroup || l.stagedBytes >= c.cfg.LargeWrite) && l.io.TryLock()
+	if here && !c.admit() {
+		l.io.Unlock()
+		here = false
 	}
-	if r.record = r.journal.appendData(r.record, l, base, pos, batches); len(r.record) > journalRound {
-		r.journal = nil
+	if staged && !here && !l.queued {
+		l.queued = true
+		c.enqueue(l)
+	}
+	l.Unlock()
+	if here {
+		l.writeStaged()
+		l.io.Unlock()
+		c.writers.Add(-1)
 	}
 }
 
-// writeStaged writes what is staged into the segments' files. It runs in the
-// committer.
-func (l *Log) writeStaged(r *round) {
-	l.io.Lock()
-	defer l.io.Unlock()
+// writeStaged writes what is staged into the segments' files. io is held.
+func (l *Log) writeStaged() {
 	l.Lock()
 	l.queued = false
 	if l.Refuses() != nil || len(l.staged) == 0 {
@@ -46,10 +46,10 @@ func (l *Log) writeStaged(r *round) {
 		return
 	}
 	batches := l.staged
-	l.staged, l.spare = l.spare[:0], nil
+	l.staged, l.spare, l.stagedBytes = l.spare[:0], nil, 0
 	l.Unlock()
 
-	err := l.writeBatches(batches, r)
+	err := l.writeBatches(batches)
 
 	l.Lock()
 	defer l.Unlock()
@@ -58,15 +58,11 @@ func (l *Log) writeStaged(r *round) {
 	if err != nil {
 		l.failedWrite(err)
 	}
-	if l.Refuses() == nil && l.durable < l.written {
-		r.logs = append(r.logs, wrote{l, l.written, l.lives.Load()})
-		r.early = r.early || l.unsynced > l.opts.Committer.cfg.SyncBytes
-	}
 }
 
 // writeBatches writes batches in runs that share a segment. What it has written is
 // accounted for when it returns, also with an error.
-func (l *Log) writeBatches(batches []staged, r *round) error {
+func (l *Log) writeBatches(batches []staged) error {
 	for len(batches) > 0 {
 		if batches[0].roll {
 			if err := l.roll(batches[0].info.BaseOffset); err != nil {
@@ -77,7 +73,7 @@ func (l *Log) writeBatches(batches []staged, r *round) error {
 		for run < len(batches) && !batches[run].roll {
 			run++
 		}
-		if err := l.writeRun(batches[:run], r); err != nil {
+		if err := l.writeRun(batches[:run]); err != nil {
 			return err
 		}
 		batches = batches[run:]
@@ -87,20 +83,20 @@ func (l *Log) writeBatches(batches []staged, r *round) error {
 
 // writeRun writes batches to the active segment. After a short write the whole
 // batches that made it are kept.
-func (l *Log) writeRun(batches []staged, r *round) error {
+func (l *Log) writeRun(batches []staged) error {
 	seg := l.segs[len(l.segs)-1] // segs and size change under io only
-	r.bufs = r.bufs[:0]
+	l.bufs = l.bufs[:0]
 	for i := range batches {
-		r.bufs = append(r.bufs, batches[i].batch)
+		l.bufs = append(l.bufs, batches[i].batch)
 	}
-	n, err := seg.file.WriteVAt(r.bufs, seg.size)
+	n, err := seg.file.WriteVAt(l.bufs, seg.size)
 	if space := l.opts.Committer.cfg.Space; fsys.IsNoSpace(err) && space != nil {
 		space.NoSpace()
 		if !slices.ContainsFunc(batches, func(e staged) bool { return e.client }) {
-			n, err = seg.file.WriteVAt(r.bufs, seg.size)
+			n, err = seg.file.WriteVAt(l.bufs, seg.size)
 		}
 	}
-	clear(r.bufs)
+	clear(l.bufs)
 	l.Lock()
 	defer l.Unlock()
 	pos, kept := seg.size, 0
@@ -121,7 +117,9 @@ func (l *Log) writeRun(batches []staged, r *round) error {
 		l.unsynced += int64(e.info.Size)
 		kept++
 	}
-	r.add(l, seg.base, pos, batches[:kept]) // before the bytes are given back
+	if kept > 0 {
+		l.opts.Committer.wrote(l, seg.base, pos, batches[:kept]) // before the bytes are given back
+	}
 	l.opts.Owner.Advanced()
 	l.changed.Broadcast()
 	return err
@@ -214,7 +212,7 @@ func (e fatalError) Unwrap() error { return e.error }
 func fatal(err error) error { return fatalError{err} }
 
 // syncFiles makes everything written durable, and returns up to which offset. It
-// runs in the committer, without locks.
+// runs without locks.
 func (l *Log) syncFiles() (upTo int64, err error) {
 	l.Lock()
 	if err := l.Refuses(); err != nil {
@@ -273,6 +271,7 @@ func (l *Log) synced(upTo int64, err error) {
 
 // Sync writes and syncs everything appended so far.
 func (l *Log) Sync() error {
+	l.Write()
 	l.Lock()
 	defer l.Unlock()
 	want := l.end

@@ -54,7 +54,9 @@ func (p *Partition) Append(batch []byte, origin Origin) (*Pending, error) {
 			}
 		}
 	}
-	return p.stage(batches, origin)
+	a, err := p.stage(batches, origin)
+	p.log.Write()
+	return a, err
 }
 
 type checked struct {

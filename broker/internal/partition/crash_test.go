@@ -51,6 +51,7 @@ func crashes(t *testing.T, seed uint64, tally *powercut.Tally) {
 	mem := fsys.NewMem()
 	w := &world{t: t, rng: rng, model: newModel(3), flush: commitlog.FlushGroup}
 	w.journal = []int64{-1, 20 << 10, 64 << 10}[rng.IntN(3)]
+	w.large = []int64{0, 1, 300}[rng.IntN(3)]
 	switch seed % 8 {
 	case 0, 4:
 		w.flush = commitlog.FlushOS

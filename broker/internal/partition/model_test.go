@@ -104,16 +104,19 @@ type world struct {
 	flush commitlog.Flush
 	// journal is the size of the commit journal, small enough to wrap often.
 	journal int64
-	epoch   int32
-	c       *commitlog.Committer
-	parts   []*Partition
-	model   *model
-	rng     *rand.Rand
+	// large is the size of an append that is written by whoever brought it; 0 = as in
+	// the broker, where only flush policies without syncs do so with small ones.
+	large int64
+	epoch int32
+	c     *commitlog.Committer
+	parts []*Partition
+	model *model
+	rng   *rand.Rand
 }
 
 func (w *world) open() error {
 	var err error
-	w.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: w.fs, Dir: "/data", Flush: w.flush, MarkBytes: 3000, JournalBytes: w.journal, JournalAfter: 3, Logger: quiet})
+	w.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: w.fs, Dir: "/data", Flush: w.flush, MarkBytes: 3000, JournalBytes: w.journal, JournalAfter: 3, LargeWrite: w.large, Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -195,11 +198,18 @@ func (w *world) append(p *Partition, mp *modelPartition, o record.Options, marke
 		}
 		b = bl.Batch()
 	}
-	// The model must know of the batch before a cut can find it.
+	// The model must know of the batch before a cut can find it, which is while it is
+	// being appended: nobody else appends, so its offsets are known.
+	end := p.Offsets().LogEnd
+	w.model.mu.Lock()
+	a.base, a.last = end, end+int64(n)-1
+	mp.attempts = append(mp.attempts, a)
+	w.model.mu.Unlock()
+	pending, err := p.Append(b, origin)
 	w.model.mu.Lock()
 	defer w.model.mu.Unlock()
-	pending, err := p.Append(b, origin)
 	if err != nil {
+		mp.attempts = mp.attempts[:len(mp.attempts)-1]
 		var k *record.Error
 		if !errors.As(err, &k) {
 			w.t.Fatalf("append: %v", err)
@@ -207,7 +217,6 @@ func (w *world) append(p *Partition, mp *modelPartition, o record.Options, marke
 		return
 	}
 	a.pending, a.base, a.last = pending, pending.BaseOffset(), pending.LastOffset()
-	mp.attempts = append(mp.attempts, a)
 	if a.seq >= 0 {
 		mp.seqs[a.pid] = record.AddSequence(a.seq, int32(n))
 	}
