@@ -91,16 +91,13 @@ func (h *Handler) electLeaders(_ context.Context, c *call, kreq kmsg.Request) (k
 	req := kreq.(*kmsg.ElectLeadersRequest)
 	resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
 	code := errcode.None
-	if !h.allowed(c, auth.Alter, auth.Cluster, auth.ClusterName) {
+	switch {
+	case !h.allowed(c, auth.Alter, auth.Cluster, auth.ClusterName):
 		code = errcode.ClusterAuthorizationFailed
-		if req.Version >= 1 {
-			resp.ErrorCode = code
-			return resp, nil
-		}
+	case req.ElectionType < 0 || req.ElectionType > 1:
+		code = errcode.InvalidRequest
 	}
-	if req.ElectionType < 0 || req.ElectionType > 1 {
-		code, resp.ErrorCode = errcode.InvalidRequest, errcode.InvalidRequest
-	}
+	resp.ErrorCode = code
 	for _, t := range req.Topics { // null asks for all, of which none needs an election
 		out := kmsg.NewElectLeadersResponseTopic()
 		out.Topic = t.Topic
@@ -127,7 +124,6 @@ func (h *Handler) alterReassignments(_ context.Context, c *call, kreq kmsg.Reque
 	resp := req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
 	if !h.allowed(c, auth.Alter, auth.Cluster, auth.ClusterName) {
 		resp.ErrorCode = errcode.ClusterAuthorizationFailed
-		return resp, nil
 	}
 	for _, t := range req.Topics {
 		out := kmsg.NewAlterPartitionAssignmentsResponseTopic()
@@ -137,6 +133,8 @@ func (h *Handler) alterReassignments(_ context.Context, c *call, kreq kmsg.Reque
 			p := kmsg.NewAlterPartitionAssignmentsResponseTopicPartition()
 			p.Partition = rp.Partition
 			switch {
+			case resp.ErrorCode != errcode.None:
+				p.ErrorCode = resp.ErrorCode
 			case topic == nil || rp.Partition < 0 || rp.Partition >= topic.Partitions():
 				p.ErrorCode, p.ErrorMessage = errcode.UnknownTopicOrPartition, kmsg.StringPtr("The partition does not exist.")
 			case rp.Replicas == nil:

@@ -63,7 +63,7 @@ func (h *Handler) describeResource(c *call, typ kmsg.ConfigResourceType, name st
 			return nil, err
 		}
 		return describeBroker(c.img, name == ""), nil
-	case kmsg.ConfigResourceTypeBrokerLogger:
+	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics: // of which there are none
 		return nil, h.allowBroker(c, auth.DescribeConfigs)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if !h.allowed(c, auth.DescribeConfigs, auth.Group, name) {
@@ -228,6 +228,10 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 			return denied
 		}
 		return h.alterGroup(ctx, name, edits, replace, validateOnly)
+	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics:
+		if err := h.allowBroker(c, auth.AlterConfigs); err != nil {
+			return err
+		}
 	}
 	return &cluster.Error{Code: errcode.InvalidRequest, Message: fmt.Sprintf("Unsupported resource type: %d", typ)}
 }

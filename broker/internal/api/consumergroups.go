@@ -86,10 +86,10 @@ func (h *Handler) describeConsumerGroup(ctx context.Context, c *call, id string,
 		return out
 	}
 	switch {
-	case id == "":
-		return refuse(errcode.InvalidGroupID, "")
 	case !h.allowed(c, auth.Describe, auth.Group, id):
 		return refuse(errcode.GroupAuthorizationFailed, "")
+	case id == "":
+		return refuse(errcode.InvalidGroupID, "")
 	}
 	d, code := h.groups.DescribeConsumer(ctx, id)
 	switch {

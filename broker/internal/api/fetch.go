@@ -29,7 +29,7 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	if req.ReplicaID >= 0 && !h.allowed(c, auth.ClusterAction, auth.Cluster, auth.ClusterName) || req.IsolationLevel&^1 != 0 {
+	if req.IsolationLevel&^1 != 0 {
 		return h.fetchReply(c, &wire.FetchResponse{ErrorCode: errcode.InvalidRequest}), nil
 	}
 	sess, entries, code := h.sessions.resolve(c, req)
@@ -46,9 +46,13 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 		failed = failed || readings[i].code != errcode.None
 	}
 	if req.ReplicaID >= 0 {
-		// Nobody follows this broker.
+		// Nobody follows this broker, and who may not is told so.
+		code := errcode.NotLeaderOrFollower
+		if !h.allowed(c, auth.ClusterAction, auth.Cluster, auth.ClusterName) {
+			code = errcode.TopicAuthorizationFailed
+		}
 		for i := range readings {
-			readings[i].code = cmp.Or(readings[i].code, errcode.NotLeaderOrFollower)
+			readings[i].code = cmp.Or(readings[i].code, code)
 		}
 		failed = true
 	}
@@ -100,10 +104,10 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 // startReading finds the partition of an entry, or the code that says why not.
 func (h *Handler) startReading(c *call, e *fetchEntry) reading {
 	r := reading{fetchEntry: e}
-	topic := c.img.Topic(e.name)
+	topic, name := c.img.Topic(e.name), e.name
 	if !e.id.IsZero() {
 		if topic = c.img.TopicByID(e.id); topic != nil {
-			e.was = topic.Name
+			e.was, name = topic.Name, topic.Name
 		}
 	}
 	switch {
@@ -112,11 +116,11 @@ func (h *Handler) startReading(c *call, e *fetchEntry) reading {
 			r.code = errcode.InconsistentTopicID // in a session: the topic was made anew
 		}
 		return r
+	case !h.allowed(c, auth.Read, auth.Topic, name): // whether or not it exists
+		r.code = errcode.TopicAuthorizationFailed
+		return r
 	case topic == nil:
 		r.code = errcode.UnknownTopicOrPartition
-		return r
-	case !h.allowed(c, auth.Read, auth.Topic, topic.Name):
-		r.code = errcode.TopicAuthorizationFailed
 		return r
 	}
 	part, err := h.topics.Get(topic, e.index)

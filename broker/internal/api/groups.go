@@ -71,13 +71,13 @@ func (h *Handler) coordinatorFor(ctx context.Context, c *call, kind int8, key st
 // readGroup says whether a request may act in a group.
 func (h *Handler) readGroup(c *call, groupID string) int16 {
 	switch {
+	case !h.allowed(c, auth.Read, auth.Group, groupID):
+		return errcode.GroupAuthorizationFailed
 	case groupID == "":
 		return errcode.InvalidGroupID
 	case len(groupID) >= 32<<10: // it is part of records' keys
 		h.cfg.Hits.Hit(limit.GroupID)
 		return errcode.InvalidGroupID
-	case !h.allowed(c, auth.Read, auth.Group, groupID):
-		return errcode.GroupAuthorizationFailed
 	}
 	return errcode.None
 }
@@ -227,13 +227,14 @@ func (h *Handler) describeGroups(ctx context.Context, c *call, kreq kmsg.Request
 func (h *Handler) listGroups(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ListGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
+	all := h.allowed(c, auth.Describe, auth.Cluster, auth.ClusterName)
 	groups, code := h.groups.List(ctx)
 	resp.ErrorCode = code
 	has := func(list []string, s string) bool {
 		return len(list) == 0 || slices.ContainsFunc(list, func(l string) bool { return strings.EqualFold(l, s) })
 	}
 	for _, g := range groups {
-		if !has(req.StatesFilter, g.State) || !has(req.TypesFilter, g.Type) || !h.allowed(c, auth.Describe, auth.Group, g.ID) {
+		if !has(req.StatesFilter, g.State) || !has(req.TypesFilter, g.Type) || !all && !h.allowed(c, auth.Describe, auth.Group, g.ID) {
 			continue
 		}
 		out := kmsg.NewListGroupsResponseGroup()

@@ -62,8 +62,11 @@ func (h *Handler) metadataTopic(ctx context.Context, c *call, t kmsg.MetadataReq
 	}
 	if t.Topic == nil {
 		topic := c.img.TopicByID(t.TopicID)
-		if topic == nil || !h.allowed(c, auth.Describe, auth.Topic, topic.Name) {
+		switch {
+		case topic == nil:
 			return fail(errcode.UnknownTopicID)
+		case !h.allowed(c, auth.Describe, auth.Topic, topic.Name):
+			return fail(errcode.TopicAuthorizationFailed) // an id is no secret, its name is
 		}
 		return h.describeTopic(c, topic)
 	}

@@ -96,15 +96,20 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 }
 
 func (h *Handler) produceTopic(c *call, t *wire.ProduceTopic) (*cluster.Topic, int16) {
-	topic, missing := c.img.Topic(t.Name), errcode.UnknownTopicOrPartition
+	topic, name, missing := c.img.Topic(t.Name), t.Name, errcode.UnknownTopicOrPartition
 	if c.req.Version >= 13 {
 		topic, missing = c.img.TopicByID(t.ID), errcode.UnknownTopicID
+		if topic == nil {
+			return nil, missing
+		}
+		name = topic.Name
 	}
+	// Whether there is a topic of a name is not for everybody to know.
 	switch {
+	case !h.allowed(c, auth.Write, auth.Topic, name):
+		return nil, errcode.TopicAuthorizationFailed
 	case topic == nil:
 		return nil, missing
-	case !h.allowed(c, auth.Write, auth.Topic, topic.Name):
-		return nil, errcode.TopicAuthorizationFailed
 	case cluster.IsInternal(topic.Name) && c.req.ClientID != "__admin_client":
 		return nil, errcode.InvalidTopic
 	}
@@ -125,16 +130,13 @@ func (h *Handler) refuseProduce(c *call, req *wire.ProduceRequest) int16 {
 	if req.Acks < -1 || req.Acks > 1 {
 		return errcode.InvalidRequiredAcks
 	}
-	if req.TransactionalID != nil {
-		if !h.allowed(c, auth.Write, auth.TransactionalID, *req.TransactionalID) {
-			return errcode.TransactionalIDAuthorizationFailed
-		}
+	if req.TransactionalID != nil && h.allowed(c, auth.Write, auth.TransactionalID, *req.TransactionalID) {
 		return errcode.None
 	}
 	for i := range req.Topics {
 		for _, p := range req.Topics[i].Partitions {
 			if h, err := record.ParseHeader(p.Records); err == nil && h.Transactional() {
-				return errcode.TransactionalIDAuthorizationFailed // whose transaction?
+				return errcode.TransactionalIDAuthorizationFailed
 			}
 		}
 	}

@@ -202,9 +202,6 @@ func (h *Handler) deleteTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 			out.ErrorCode = missing
 		case !h.allowed(c, auth.Delete, auth.Topic, topic.Name):
 			out.ErrorCode = errcode.TopicAuthorizationFailed
-			if t.Topic == nil && !h.allowed(c, auth.Describe, auth.Topic, topic.Name) {
-				out.ErrorCode = errcode.UnknownTopicID
-			}
 		case cluster.IsInternal(topic.Name):
 			out.Topic, out.TopicID = &topic.Name, topic.ID
 			out.ErrorCode, out.ErrorMessage = errcode.InvalidTopic, kmsg.StringPtr("Internal topics cannot be deleted.")
