@@ -65,11 +65,8 @@ var javaTools = []tool{
 // that package kafka names.
 func java(ctx context.Context, b *bench, r *result) error {
 	cluster, err := kafka.Open(ctx, kafka.Config{Dir: filepath.Join(".quokka", "kafka"), JVM: []string{"-Xmx256m"}})
-	if kafka.IsNotRun(err) {
-		return notRun(strings.TrimPrefix(err.Error(), "not run: "))
-	}
 	if err != nil {
-		return err
+		return lacking(err)
 	}
 	addr, data, stop, err := b.start(ctx, "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/quokka-stream/quokka/deploy/kafka"
+import (
+	"github.com/quokka-stream/quokka/deploy/javaserver"
+	"github.com/quokka-stream/quokka/deploy/kafka"
+)
 
 // suites are all there are, in the order they run in, with the versions they are
 // fetched in.
@@ -17,4 +20,5 @@ var suites = []suite{
 	{"kafkajs", "2.2.4", node("kafkajs")},
 	{"platformatic-kafka", "1.35.0", node("@platformatic/kafka")},
 	{"java", kafka.Version(), java},
+	{"kafka-streams", javaserver.Property(streamsPom, "kafka.version"), streams},
 }
