@@ -53,14 +53,15 @@ func goIn(ctx context.Context, dir string, args ...string) *exec.Cmd {
 }
 
 // testBinary compiles the tests of a package where the module cache has them.
-func (b *bench) testBinary(ctx context.Context, name, module, pkg, version string) (binary, dir string, err error) {
+func (b *bench) testBinary(ctx context.Context, name, module, pkg, version string, flags ...string) (binary, dir string, err error) {
 	source := "//go:build tools\n\npackage main\n\nimport _ \"" + pkg + "\"\n"
 	at, err := b.module(ctx, name, module, version, source)
 	if err != nil {
 		return "", "", err
 	}
 	binary = filepath.Join(at, "suite.test")
-	if out, err := goIn(ctx, at, "test", "-c", "-o", binary, pkg).CombinedOutput(); err != nil {
+	args := append(append([]string{"test", "-c", "-o", binary}, flags...), pkg)
+	if out, err := goIn(ctx, at, args...).CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("compiling the tests of %s: %w: %s", pkg, err, out)
 	}
 	out, err := goIn(ctx, at, "list", "-f", "{{.Dir}}", pkg).Output()

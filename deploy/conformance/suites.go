@@ -13,6 +13,7 @@ var suites = []suite{
 	{"kgo-tls", "v1.22.2", franzTLS},
 	{"kgo-scram", "v1.22.2", franzSCRAM},
 	{"kafka-go", "v0.4.51", kafkaGo},
+	{"sarama", "v1.61.1", sarama},
 	{"kcat", "", kcat},
 	{"librdkafka", "v2.15.0", librdkafka},
 	{"confluent-kafka-python", "2.16.1", python("confluent-kafka")},
