@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -72,6 +73,7 @@ type Handler struct {
 	txns       *coordinator.Txns
 	producers  *cluster.ProducerIDs
 	budget     *wire.Budget
+	checks     *wire.Budget // of the records that Config.RecordCheck looks at
 	meter      quota.Meter
 	log        *slog.Logger
 }
@@ -82,6 +84,7 @@ func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Group
 		cfg: cfg, cluster: c, topics: t, groups: g, txns: x, producers: p, authorizer: a, log: cfg.Logger,
 		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), cfg.Hits, time.Now),
 		budget:   wire.NewBudget(cfg.DecodeBudget, func() { cfg.Hits.Hit(limit.DecodeMemory) }),
+		checks:   wire.NewBudget(cfg.DecodeBudget, func() { cfg.Hits.Hit(limit.CheckMemory) }),
 	}
 }
 
@@ -126,6 +129,9 @@ type call struct {
 	img *cluster.Image // as it was when the request began
 	// meter is what the call uses of its client's quotas; nil where none is set.
 	meter *meter
+	// decoded gives back the memory that was charged for decoding the request; it may
+	// be called before the handler returns.
+	decoded func()
 }
 
 // handler makes the response to a request that kmsg decoded.
@@ -207,7 +213,8 @@ func (h *Handler) handle(ctx context.Context, c *call) (Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	c.decoded = sync.OnceFunc(release)
+	defer c.decoded()
 	kreq := kmsg.RequestForKey(req.Key)
 	kreq.SetVersion(req.Version)
 	if err := kreq.ReadFrom(req.Body); err != nil {

@@ -18,7 +18,11 @@ import (
 func (h *Handler) describeConfigs(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeConfigsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	for _, r := range req.Resources {
+	type resource struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	for _, r := range unique(req.Resources, func(r kmsg.DescribeConfigsRequestResource) resource { return resource{r.ResourceType, r.ResourceName} }) {
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 		configs, err := h.describeResource(c, r.ResourceType, r.ResourceName)

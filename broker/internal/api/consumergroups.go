@@ -69,7 +69,7 @@ func allVisible(topics []string, visible func(string) bool) bool {
 func (h *Handler) consumerGroupDescribe(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.ConsumerGroupDescribeRequest)
 	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
-	for _, id := range req.Groups {
+	for _, id := range unique(req.Groups, self) {
 		resp.Groups = append(resp.Groups, h.describeConsumerGroup(ctx, c, id, req.IncludeAuthorizedOperations))
 	}
 	return resp, nil

@@ -100,6 +100,7 @@ func (h *Handler) joinGroup(ctx context.Context, c *call, kreq kmsg.Request) (km
 		for _, p := range req.Protocols {
 			join.Protocols = append(join.Protocols, group.Protocol{Name: p.Name, Metadata: p.Metadata})
 		}
+		c.decoded() // it may wait for minutes, and keeps only what the group's size bounds
 		r = h.groups.Join(ctx, req.Group, join)
 	}
 	resp.ErrorCode, resp.Generation, resp.LeaderID, resp.MemberID = h.hit(r.ErrorCode), r.Generation, r.Leader, r.MemberID
@@ -132,6 +133,7 @@ func (h *Handler) syncGroup(ctx context.Context, c *call, kreq kmsg.Request) (km
 		for _, a := range req.GroupAssignment {
 			sync.Assignments[a.MemberID] = a.MemberAssignment
 		}
+		c.decoded()
 		r = h.groups.Sync(ctx, req.Group, sync)
 	}
 	resp.ErrorCode, resp.MemberAssignment = h.hit(r.ErrorCode), r.Assignment
@@ -186,7 +188,7 @@ func (h *Handler) leaveGroup(ctx context.Context, c *call, kreq kmsg.Request) (k
 func (h *Handler) describeGroups(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeGroupsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
-	for _, id := range req.Groups {
+	for _, id := range unique(req.Groups, self) {
 		out := kmsg.NewDescribeGroupsResponseGroup()
 		out.Group = id
 		if !h.allowed(c, auth.Describe, auth.Group, id) {

@@ -48,7 +48,17 @@ func (h *Handler) metadata(ctx context.Context, c *call, kreq kmsg.Request) (kms
 		return resp, nil
 	}
 	create := h.cfg.AutoCreateTopics && (req.Version < 4 || req.AllowAutoTopicCreation)
-	for _, t := range req.Topics {
+	type topic struct {
+		named bool
+		name  string
+		id    cluster.ID
+	}
+	for _, t := range unique(req.Topics, func(t kmsg.MetadataRequestTopic) topic {
+		if t.Topic != nil {
+			return topic{named: true, name: *t.Topic}
+		}
+		return topic{id: t.TopicID}
+	}) {
 		resp.Topics = append(resp.Topics, h.metadataTopic(ctx, c, t, create))
 	}
 	return resp, nil

@@ -81,7 +81,7 @@ func (h *Handler) offsetFetch(ctx context.Context, c *call, kreq kmsg.Request) (
 	req := kreq.(*kmsg.OffsetFetchRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version >= 8 {
-		for _, g := range req.Groups {
+		for _, g := range unique(req.Groups, func(g kmsg.OffsetFetchRequestGroup) string { return g.Group }) {
 			resp.Groups = append(resp.Groups, h.offsetFetchGroup(ctx, c, g, req.RequireStable))
 		}
 		return resp, nil
@@ -175,7 +175,7 @@ func (h *Handler) offsetFetchGroup(ctx context.Context, c *call, g kmsg.OffsetFe
 			asked = append(asked, coordinator.TopicPartition{Topic: name, Partition: p})
 		}
 	}
-	found, code := h.groups.FetchOffsets(ctx, g.Group, coordinator.Fetcher{MemberID: g.MemberID, MemberEpoch: g.MemberEpoch}, asked, stable)
+	found, code := h.groups.FetchOffsets(ctx, g.Group, coordinator.Fetcher{MemberID: g.MemberID, MemberEpoch: g.MemberEpoch}, unique(asked, self), stable)
 	if code != errcode.None {
 		out.ErrorCode, out.Topics = code, nil
 		return out

@@ -140,7 +140,7 @@ func (r *checkedRecords) reset(bound int64, err error) error {
 }
 
 func (r *checkedRecords) take(n int64) error {
-	release, err := r.h.budget.Take(r.ctx, n)
+	release, err := r.h.checks.Take(r.ctx, n)
 	if err != nil {
 		return record.Errorf(errcode.RequestTimedOut, "no memory became free to check the records in")
 	}

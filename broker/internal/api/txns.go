@@ -252,7 +252,7 @@ func (h *Handler) writeTxnMarkers(ctx context.Context, c *call, kreq kmsg.Reques
 func (h *Handler) describeTransactions(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeTransactionsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
-	for _, id := range req.TransactionalIDs {
+	for _, id := range unique(req.TransactionalIDs, self) {
 		out := kmsg.NewDescribeTransactionsResponseTransactionState()
 		out.TransactionalID, out.ProducerID, out.ProducerEpoch, out.StartTimestamp = id, -1, -1, -1
 		var t *txn.Txn
@@ -333,11 +333,16 @@ func (h *Handler) listTransactions(ctx context.Context, c *call, kreq kmsg.Reque
 func (h *Handler) describeProducers(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+	seen := map[txn.Partition]bool{}
 	for _, t := range req.Topics {
 		out := kmsg.NewDescribeProducersResponseTopic()
 		out.Topic = t.Topic
 		topic := c.img.Topic(t.Topic)
 		for _, p := range t.Partitions {
+			if seen[txn.Partition{Topic: t.Topic, Index: p}] {
+				continue
+			}
+			seen[txn.Partition{Topic: t.Topic, Index: p}] = true
 			op := kmsg.NewDescribeProducersResponseTopicPartition()
 			op.Partition = p
 			switch {

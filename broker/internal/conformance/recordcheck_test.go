@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,4 +136,10 @@ func TestRecordCheckWaits(t *testing.T) {
 	if p := c.receive(second, secondID).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != 2 {
 		t.Errorf("the second: %+v", p)
 	}
+}
+
+func (c *checker) saw(what string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.seen, what)
 }

@@ -1,8 +1,10 @@
 package group
 
-// memberOverhead is about what a member takes in the group's record beside its
-// strings and bytes.
-const memberOverhead = 40
+// What a member, and a protocol that it speaks, take beside their strings and bytes.
+const (
+	memberOverhead   = 40
+	protocolOverhead = 48 // in memory
+)
 
 // size is about how large the group's record is, or would be, in bytes: it must fit
 // a message of the offsets topic. Where protocol is empty, all that members speak
@@ -22,7 +24,7 @@ func (m *Member) size(protocol string) int {
 	}
 	for _, p := range m.Protocols {
 		if protocol == "" || p.Name == protocol {
-			n += len(p.Name) + len(p.Metadata)
+			n += protocolOverhead + len(p.Name) + len(p.Metadata)
 		}
 	}
 	return n

@@ -1,0 +1,319 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/api"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// pipes is a listener of connections in memory.
+type pipes struct {
+	queue chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.queue:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial() net.Conn {
+	ours, theirs := net.Pipe()
+	p.queue <- theirs
+	return ours
+}
+
+// echo answers each request with a response of a size, which waits for wait.
+type echo struct {
+	size int
+	wait chan struct{} // nil: does not wait
+	seen atomic.Int64
+}
+
+func (e *echo) Handle(_ context.Context, _ *api.Session, req *wire.Request) (api.Reply, error) {
+	e.seen.Add(1)
+	return func(ctx context.Context, v *wire.Vec) error {
+		if e.wait != nil {
+			select {
+			case <-e.wait:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		v.Append(func(dst []byte) []byte { return wire.AppendResponseHeader(dst, req) })
+		v.Attach(make([]byte, e.size))
+		return nil
+	}, nil
+}
+
+func (*echo) HandleRaw(context.Context, *api.Session, []byte) ([]byte, error) {
+	return nil, errors.New("not expected")
+}
+
+// world is a server in a bubble of time.
+type world struct {
+	*pipes
+	hits limit.Hits
+	srv  *Server
+}
+
+func serve(t *testing.T, h Handler, principal string, edit func(*Config)) *world {
+	t.Helper()
+	w := &world{pipes: &pipes{queue: make(chan net.Conn), done: make(chan struct{})}}
+	cfg := Config{
+		Handler: h, Limits: wire.Limits{Unauthenticated: 64 << 10, Produce: 100 << 20, Other: 1 << 20},
+		Bounds:       func(string, string) Bounds { return Bounds{Total: 100, Listener: 100, Host: 100} },
+		LoginTimeout: 5 * time.Second, IdleTimeout: 10 * time.Minute, WriteTimeout: 30 * time.Second,
+		Logger: slog.New(slog.DiscardHandler), Hits: &w.hits,
+	}
+	if edit != nil {
+		edit(&cfg)
+	}
+	w.srv = New(cfg)
+	served := make(chan error, 1)
+	go func() { served <- w.srv.Serve(Listener{Listener: w.pipes, Name: "TEST", Principal: principal}) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		w.srv.Close(ctx)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *world) hit(l limit.Limit) (n int64) {
+	w.hits.Each(func(which limit.Limit, hits int64) {
+		if which == l {
+			n = hits
+		}
+	})
+	return n
+}
+
+// request is a frame with a request of a key and no body.
+func request(key int16) []byte {
+	b := []byte{0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0}
+	binary.BigEndian.PutUint16(b[4:], uint16(key))
+	return b
+}
+
+func write(t *testing.T, c net.Conn, b []byte) {
+	t.Helper()
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ends returns when the server closes the connection.
+func ends(t *testing.T, c net.Conn) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(began)
+}
+
+// TestTimeouts: who does not log in, and who asks nothing, is disconnected.
+func TestTimeouts(t *testing.T) {
+	for _, c := range []struct {
+		name, principal string
+		send            []byte
+		after           time.Duration
+		limit           limit.Limit
+	}{
+		{"without a word", "", nil, 5 * time.Second, limit.Login},
+		{"without authentication", "", request(18), 5 * time.Second, limit.Login},
+		{"half a frame", "", []byte{0, 0}, 5 * time.Second, limit.Login},
+		{"idle from the start", "User:a", nil, 10 * time.Minute, limit.Idle},
+		{"idle after a request", "User:a", request(3), 10 * time.Minute, limit.Idle},
+		{"half a frame of a user", "User:a", request(3)[:9], 10 * time.Minute, limit.Idle},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := serve(t, &echo{}, c.principal, nil)
+				conn := w.dial()
+				if c.send != nil {
+					write(t, conn, c.send)
+				}
+				if took := ends(t, conn); took != c.after {
+					t.Errorf("disconnected after %v", took)
+				}
+				synctest.Wait()
+				if w.hit(c.limit) != 1 {
+					t.Errorf("counted %d times", w.hit(c.limit))
+				}
+			})
+		})
+	}
+}
+
+// TestFrames: a frame over its limit ends the connection when its first bytes are there.
+func TestFrames(t *testing.T) {
+	for _, c := range []struct {
+		name, principal string
+		size            uint32
+		key             int16
+		limit           limit.Limit
+	}{
+		{"before authentication", "", 64<<10 + 1, 18, limit.LoginFrame},
+		{"produce before authentication", "", 64<<10 + 1, 0, limit.LoginFrame},
+		{"produce", "User:a", 100<<20 + 1, 0, limit.ProduceFrame},
+		{"any other", "User:a", 1<<20 + 1, 1, limit.RequestFrame},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := serve(t, &echo{}, c.principal, nil)
+				conn := w.dial()
+				head := request(c.key)[:6]
+				binary.BigEndian.PutUint32(head, c.size)
+				write(t, conn, head)
+				if took := ends(t, conn); took != 0 {
+					t.Errorf("disconnected after %v", took)
+				}
+				synctest.Wait()
+				if w.hit(c.limit) != 1 {
+					t.Errorf("counted %d times", w.hit(c.limit))
+				}
+			})
+		})
+	}
+}
+
+// TestWriteTimeout: a client that takes nothing of its answer is disconnected, one
+// that takes it slowly is not, however long that takes.
+func TestWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := serve(t, &echo{size: 1 << 20}, "User:a", nil)
+		gone, slow := w.dial(), w.dial()
+		write(t, gone, request(3))
+		write(t, slow, request(3))
+		began := time.Now()
+		answer := make([]byte, 8+1<<20)
+		for at := 0; at < len(answer); at += 32 << 10 {
+			time.Sleep(29 * time.Second)
+			if _, err := io.ReadFull(slow, answer[at:min(at+32<<10, len(answer))]); err != nil {
+				t.Fatalf("after %v: %v", time.Since(began), err)
+			}
+		}
+		if size := binary.BigEndian.Uint32(answer); size != 4+1<<20 {
+			t.Errorf("the answer has %d bytes", size)
+		}
+		if n, err := gone.Read(answer); !errors.Is(err, io.EOF) {
+			t.Errorf("who took nothing reads %d bytes: %v", n, err)
+		}
+		if w.hit(limit.Write) != 1 {
+			t.Errorf("counted %d times", w.hit(limit.Write))
+		}
+	})
+}
+
+// TestQueued: no more than maxQueued answers wait in a connection; the next request
+// is not read until one of them is out. Answers come in order.
+func TestQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &echo{wait: make(chan struct{})}
+		w := serve(t, h, "User:a", nil)
+		conn := w.dial()
+		const all = 3 * maxQueued
+		go func() {
+			for i := range all {
+				b := request(wire.KeyProduce)
+				b[11] = byte(i)
+				if _, err := conn.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		if n := h.seen.Load(); n != maxQueued {
+			t.Errorf("%d requests are under way", n)
+		}
+		if w.hit(limit.Queued) != 1 {
+			t.Errorf("counted %d times", w.hit(limit.Queued))
+		}
+		close(h.wait)
+		for i := range all {
+			frame := make([]byte, 8)
+			if _, err := io.ReadFull(conn, frame); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(frame, []byte{0, 0, 0, 4, 0, 0, 0, byte(i)}) {
+				t.Fatalf("answer %d is %x", i, frame)
+			}
+		}
+	})
+}
+
+// TestConnectQuota: a connection over the quota is held before it is closed, and
+// nothing is read of it; closing the server does not wait for that.
+func TestConnectQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &echo{}
+		w := serve(t, h, "User:a", func(c *Config) {
+			c.ConnectQuota = func(netip.Addr) time.Duration { return time.Second }
+		})
+		if took := ends(t, w.dial()); took != time.Second {
+			t.Errorf("closed after %v", took)
+		}
+		conn := w.dial()
+		began := time.Now()
+		go w.srv.Close(t.Context())
+		if ends(t, conn); time.Since(began) != 0 || h.seen.Load() != 0 {
+			t.Errorf("closed after %v, %d requests were read", time.Since(began), h.seen.Load())
+		}
+	})
+}
+
+// TestBounds: connections over a bound are closed at once, and counted by its name.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bounds := Bounds{Total: 3, Listener: 100, Host: 2}
+		w := serve(t, &echo{}, "User:a", func(c *Config) { c.Bounds = func(string, string) Bounds { return bounds } })
+		first := w.dial()
+		w.dial()
+		ends(t, w.dial())
+		bounds.Host = 100
+		w.dial()
+		ends(t, w.dial())
+		refused := w.srv.Stats()[0].Refused
+		if refused["max.connections"] != 1 || refused["max.connections.per.ip"] != 1 {
+			t.Errorf("refused are %v", refused)
+		}
+		_ = first.Close() // makes room
+		synctest.Wait()
+		conn := w.dial()
+		write(t, conn, request(3))
+		if _, err := io.ReadFull(conn, make([]byte, 8)); err != nil {
+			t.Errorf("when there is room again: %v", err)
+		}
+	})
+}
