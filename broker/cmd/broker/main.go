@@ -1,4 +1,5 @@
-// Command broker runs a Quokka broker: a Kafka-protocol server in one process.
+// Command broker runs a Quokka broker: a Kafka-protocol server in one process. "broker
+// check" and "broker repair" look after the data directory of one that is stopped.
 package main
 
 import (
@@ -31,8 +32,13 @@ func main() {
 	}
 }
 
-// run runs a broker until ctx ends.
+// run runs a broker until ctx ends, or one of the subcommands.
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 {
+		if sub, ok := subcommands[args[0]]; ok {
+			return sub(args[1:], out)
+		}
+	}
 	var cfg broker.Config
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
 	flags.StringVar(&cfg.DataDir, "data-dir", env("QUOKKA_BROKER_DATA_DIR", "./broker-data"), "directory for everything that lasts")

@@ -1,6 +1,8 @@
 // Package clusterlog keeps the cluster's commands in one file. What one Append
 // wrote is one frame: length, CRC32C, and the records, each behind its length; it
-// is synced before Append returns and before the next frame begins.
+// is synced before Append returns and before the next frame begins. Behind it comes a
+// mark, a frame with an empty record, which is not synced by itself: where it is, the
+// frame before it had been.
 //
 // So a frame that a crash tore is the last one and was never acknowledged: it is
 // dropped, with all its records. A damaged frame with a whole one behind it was
@@ -26,6 +28,9 @@ const name = "cluster.log"
 const maxFrame = 64 << 20
 
 const headerSize = 8
+
+// mark follows each frame once that is synced.
+var mark = frame([][]byte{nil})
 
 var emptyHeader [headerSize]byte
 
@@ -67,13 +72,9 @@ func Open(fs fsys.FS, dir string) (*Log, [][]byte, error) {
 }
 
 func (l *Log) read(file string) ([][]byte, error) {
-	size, err := l.f.Size()
+	data, err := readAll(l.f, file)
 	if err != nil {
 		return nil, err
-	}
-	data := make([]byte, size)
-	if n, err := l.f.ReadAt(data, 0); int64(n) < size {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	var records [][]byte
 	pos := 0
@@ -83,26 +84,19 @@ func (l *Log) read(file string) ([][]byte, error) {
 			break
 		}
 		pos += headerSize + len(body)
-		for len(body) > 0 {
-			n := 4
-			if len(body) >= 4 {
-				n += int(binary.BigEndian.Uint32(body))
-			}
-			if n > len(body) {
-				return nil, fmt.Errorf("%s was written by another version: the frame before byte %d does not parse", file, pos)
-			}
-			records = append(records, body[4:n])
-			body = body[n:]
+		of, err := split(body, file, pos)
+		if err != nil {
+			return nil, err
 		}
+		records = append(records, of...)
 	}
 	l.end = int64(pos)
 	if pos == len(data) {
 		return records, nil
 	}
-	for next := pos + 1; next < len(data); next++ {
-		if _, ok := cut(data[next:]); ok {
-			return nil, fmt.Errorf("%s is damaged at byte %d, with whole frames behind: restore it from a copy, or move it away to start with no topics", file, pos)
-		}
+	if findFrame(data, pos+1) < len(data) {
+		return nil, fmt.Errorf("%s is damaged at byte %d, with whole frames behind: restore it from a copy, or run \"broker repair %s\", "+
+			"which says what would be lost before it changes anything", file, pos, file)
 	}
 	if err := l.f.Truncate(l.end); err != nil {
 		return nil, fmt.Errorf("cutting the torn end of %s: %w", file, err)
@@ -111,6 +105,46 @@ func (l *Log) read(file string) ([][]byte, error) {
 		return nil, fmt.Errorf("syncing %s: %w", file, err)
 	}
 	return records, nil
+}
+
+func readAll(f fsys.File, file string) ([]byte, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if n, err := f.ReadAt(data, 0); int64(n) < size {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return data, nil
+}
+
+// split returns the records of a frame that ends at byte pos.
+func split(body []byte, file string, pos int) (records [][]byte, err error) {
+	for len(body) > 0 {
+		n := 4
+		if len(body) >= 4 {
+			n += int(binary.BigEndian.Uint32(body))
+		}
+		if n > len(body) {
+			return nil, fmt.Errorf("%s was written by another version: the frame before byte %d does not parse", file, pos)
+		}
+		if n > 4 {
+			records = append(records, body[4:n])
+		}
+		body = body[n:]
+	}
+	return records, nil
+}
+
+// findFrame returns where the next whole frame begins, or the end.
+func findFrame(data []byte, pos int) int {
+	for ; pos < len(data); pos++ {
+		if _, ok := cut(data[pos:]); ok {
+			return pos
+		}
+	}
+	return pos
 }
 
 // cut returns the body of the whole frame at the beginning of b.
@@ -184,6 +218,10 @@ func (l *Log) Append(records ...[]byte) error {
 		return l.lost(err)
 	}
 	l.end += int64(len(b))
+	// Without the mark nothing is lost but that damage to the frame will show.
+	if _, err := l.f.WriteAt(mark, l.end); err == nil {
+		l.end += int64(len(mark))
+	}
 	return nil
 }
 
@@ -195,7 +233,7 @@ func (l *Log) Replace(records [][]byte) error {
 	if l.failed != nil {
 		return l.failed
 	}
-	b := frame(records)
+	b := append(frame(records), mark...)
 	tmp := path.Join(l.dir, name+".new")
 	f, err := l.fs.Create(tmp)
 	if err != nil {

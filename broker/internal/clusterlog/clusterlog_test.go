@@ -62,7 +62,7 @@ func TestAppendAndReplace(t *testing.T) {
 // TestTornTail: a record cut at any byte is dropped, those before it stay, and
 // the log goes on.
 func TestTornTail(t *testing.T) {
-	for cutBytes := int64(1); cutBytes < headerSize+4+3; cutBytes++ {
+	for cutBytes := int64(len(mark)) + 1; cutBytes < int64(len(mark))+headerSize+4+3; cutBytes++ {
 		fs := fresh(t, "one", "two")
 		f, err := fs.Open(path.Join("/data", name))
 		if err != nil {
@@ -85,6 +85,31 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestTornMark: it carries nothing.
+func TestTornMark(t *testing.T) {
+	for cutBytes := int64(1); cutBytes <= int64(len(mark)); cutBytes++ {
+		fs := fresh(t, "one", "two")
+		f, err := fs.Open(path.Join("/data", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _ := f.Size()
+		if err := f.Truncate(size - cutBytes); err != nil {
+			t.Fatal(err)
+		}
+		l, got := open(t, fs)
+		if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
+			t.Fatal(diff)
+		}
+		if err := l.Append([]byte("three")); err != nil {
+			t.Fatal(err)
+		}
+		if _, got = open(t, fs); cmp.Diff([]string{"one", "two", "three"}, got) != "" {
+			t.Fatalf("cut by %d: %q", cutBytes, got)
+		}
+	}
+}
+
 // TestDamage: a flipped byte below acknowledged records is refused by name.
 func TestDamage(t *testing.T) {
 	fs := fresh(t, "one", "two", "three")
@@ -92,11 +117,11 @@ func TestDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte{'X'}, headerSize+4+3+headerSize+4); err != nil {
+	if _, err := f.WriteAt([]byte{'X'}, int64(headerSize+4+3+len(mark)+headerSize+4)); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = Open(fs, "/data")
-	if err == nil || !strings.Contains(err.Error(), "damaged at byte 15") {
+	if err == nil || !strings.Contains(err.Error(), "broker repair /data/cluster.log") || !strings.Contains(err.Error(), "damaged at byte 27") {
 		t.Fatalf("opened a damaged log: %v", err)
 	}
 }
@@ -121,5 +146,27 @@ func TestNameIsDurable(t *testing.T) {
 		if _, got := open(t, mem.Crash(seed)); len(got) != 1 {
 			t.Fatalf("after a power cut: %q", got)
 		}
+	}
+}
+
+// TestDamageOfTheLastFrame: its mark says that it had been acknowledged.
+func TestDamageOfTheLastFrame(t *testing.T) {
+	fs := fresh(t, "one", "two")
+	f, err := fs.Open(path.Join("/data", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _ := f.Size()
+	if _, err := f.WriteAt([]byte{'X'}, size-int64(len(mark))-1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = Open(fs, "/data"); err == nil || !strings.Contains(err.Error(), "is damaged at byte 27") {
+		t.Fatalf("opened a damaged log: %v", err)
+	}
+	if err := Repair(fs, "/data"); err != nil {
+		t.Fatal(err)
+	}
+	if _, got := open(t, fs); cmp.Diff([]string{"one"}, got) != "" {
+		t.Fatal(got)
 	}
 }

@@ -96,7 +96,7 @@ func TestDamageAboveTheCheckpoint(t *testing.T) {
 		large := strings.Repeat("x", journalRound+1)
 		f.add(values(1000, record.Options{}, large), 1) // past the journal, which marks it
 		waitFor(t, func() bool {
-			j, err := readJournal(mem.Kill(), "/data")
+			j, err := ReadJournal(mem.Kill(), "/data")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -168,14 +168,20 @@ func (l *Log) openSealed(base, next int64) error {
 	s.times.inFile, s.times.mem = true, nil
 	v := s.view()
 	defer v.release()
-	pos, err := v.near(next - 1)
+	pos, last, err := v.near(next - 1)
 	if err != nil {
 		return errors.Join(errDerived, err)
+	}
+	if last >= 0 && !indexed(f, pos, s.size, last) {
+		return fmt.Errorf("%w: an entry of %s points nowhere", errDerived, s.offsets.name)
 	}
 	var buf [headerLen]byte
 	s.next = base
 	for pos < s.size {
 		info, err := headerAt(f, pos, s.size, &buf)
+		if err == nil && pos+int64(info.Size) == s.size {
+			err = wholeAt(f, pos, info.Size)
+		}
 		if err != nil {
 			return &DamageError{File: name, Pos: pos, Err: err}
 		}
@@ -183,6 +189,9 @@ func (l *Log) openSealed(base, next int64) error {
 			return &DamageError{File: name, Pos: pos, Err: fmt.Errorf("batch with offsets %d to %d is out of place", info.BaseOffset, info.LastOffset())}
 		}
 		s.next, pos = info.NextOffset(), pos+int64(info.Size)
+	}
+	if s.next != next && l.compacted == 0 && !l.gaps() {
+		return &DamageError{File: name, Pos: s.size, Err: fmt.Errorf("it ends at offset %d, the next segment begins at %d", s.next, next)}
 	}
 	s.next = next
 	return nil
@@ -359,7 +368,7 @@ func (l *Log) verifySegment(base, pos, next, synced int64, followed bool, c *che
 // batches behind the bytes that are none, these had been synced. Where nothing is known
 // of what was synced, any whole batch says so.
 func (l *Log) tornOnly(s *segment, fileSize int64) error {
-	pos, info, ok, err := resync(s.file, s.size+1, fileSize, s.next)
+	pos, info, ok, err := resync(s.file, s.size, fileSize, s.next)
 	for first := info.LeaderEpoch; ok && err == nil; {
 		if info.LeaderEpoch > first || l.unmarked {
 			return &DamageError{File: fileName(s.dir, s.base, logSuffix), Pos: s.size, Err: fmt.Errorf(
@@ -396,6 +405,15 @@ func (l *Log) openPartly(s *segment, c *checkpoint, next int64) error {
 	return s.remeasure(c.pos)
 }
 
+// wholeAt reads the batch of that size at pos and says what is wrong with it.
+func wholeAt(f fsys.File, pos int64, size int) error {
+	b, err := readInto(f, nil, pos, int64(size))
+	if err == nil && (len(b) < size || !record.CheckCRC(b)) {
+		err = errNoBatch
+	}
+	return err
+}
+
 // cutFiles makes the index files end where memory does.
 func (s *segment) cutFiles() error {
 	for _, x := range []*index{&s.offsets, &s.times} {
@@ -417,13 +435,19 @@ func (s *segment) cutFiles() error {
 func (s *segment) remeasure(pos int64) error {
 	from := int64(0)
 	if n := len(s.offsets.mem); n > 0 {
-		_, p := parseOffsetEntry(s.offsets.mem[n-offsetEntrySize:])
+		rel, p := parseOffsetEntry(s.offsets.mem[n-offsetEntrySize:])
 		from = int64(p)
+		if !indexed(s.file, from, pos, s.base+int64(rel)) {
+			return fmt.Errorf("%w: an entry of %s points nowhere", errDerived, s.offsets.name)
+		}
 	}
 	s.sinceIndex = pos - from
 	var buf [headerLen]byte
 	for from < pos {
 		info, err := headerAt(s.file, from, pos, &buf)
+		if err == nil && from+int64(info.Size) == pos {
+			err = wholeAt(s.file, from, info.Size)
+		}
 		if err != nil {
 			return &DamageError{File: fileName(s.dir, s.base, logSuffix), Pos: from, Err: err}
 		}

@@ -128,16 +128,19 @@ type logKey struct {
 	id  [16]byte
 }
 
-// journalContents is what the journal of a data directory says.
-type journalContents struct {
+// JournalContents is what the journal of a data directory says.
+type JournalContents struct {
+	// Records is how many whole records are in it.
+	Records int
+	// Damage says that a record which had been synced is not whole; nil = none.
+	Damage *DamageError
+
 	gen, seq uint64
-	records  int
 	live     map[logKey][]journalEntry // data and marks that are not void
-	damage   *DamageError              // a record that had been synced is not whole
 }
 
-// readJournal reads the journal in dir.
-func readJournal(fs fsys.FS, dir string) (c journalContents, err error) {
+// ReadJournal reads the journal in dir, and changes nothing.
+func ReadJournal(fs fsys.FS, dir string) (c JournalContents, err error) {
 	type read struct {
 		file    string
 		records []journalRecord
@@ -163,7 +166,7 @@ func readJournal(fs fsys.FS, dir string) (c journalContents, err error) {
 	}
 	slices.SortFunc(records, func(a, b journalRecord) int { return cmp.Compare(a.seq, b.seq) })
 	slices.SortFunc(files, func(a, b read) int { return cmp.Compare(a.records[0].gen, b.records[0].gen) })
-	c.live, c.records = map[logKey][]journalEntry{}, len(records)
+	c.live, c.Records = map[logKey][]journalEntry{}, len(records)
 	reset := uint64(0) // the record that made those before it worthless
 	for _, r := range records {
 		c.gen, c.seq = max(c.gen, r.gen), max(c.seq, r.seq)
@@ -185,9 +188,9 @@ func readJournal(fs fsys.FS, dir string) (c journalContents, err error) {
 		switch {
 		case last.seq < reset:
 		case len(f.holes) > 0:
-			c.damage = &DamageError{File: f.file, Pos: f.holes[0], Err: errors.New("a record that had been synced is not whole")}
+			c.Damage = &DamageError{File: f.file, Pos: f.holes[0], Err: errors.New("a record that had been synced is not whole")}
 		case i+1 < len(files) && files[i+1].records[0].gen == last.gen+1 && files[i+1].records[0].seq != last.seq+1:
-			c.damage = &DamageError{File: f.file, Pos: last.end, Err: errors.New("records that had been synced are missing")}
+			c.Damage = &DamageError{File: f.file, Pos: last.end, Err: errors.New("records that had been synced are missing")}
 		}
 	}
 	return c, nil
@@ -199,19 +202,19 @@ func readJournal(fs fsys.FS, dir string) (c journalContents, err error) {
 //
 // A damaged journal is refused as a whole: which logs it spoke of is not known.
 func replayJournal(fs fsys.FS, dir string, log *slog.Logger) (gen, seq uint64, ends map[string]place, err error) {
-	c, err := readJournal(fs, dir)
+	c, err := ReadJournal(fs, dir)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	if c.damage != nil {
-		return 0, 0, nil, c.damage
+	if c.Damage != nil {
+		return 0, 0, nil, c.Damage
 	}
 	ends, err = c.replay(fs, dir, log)
 	return c.gen, c.seq, ends, err
 }
 
 // replay writes the entries into the segments.
-func (c *journalContents) replay(fs fsys.FS, dir string, log *slog.Logger) (ends map[string]place, err error) {
+func (c *JournalContents) replay(fs fsys.FS, dir string, log *slog.Logger) (ends map[string]place, err error) {
 	written := 0
 	ends = map[string]place{}
 	for _, key := range slices.SortedFunc(maps.Keys(c.live), func(a, b logKey) int { return cmp.Compare(a.dir, b.dir) }) {

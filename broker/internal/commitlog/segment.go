@@ -179,37 +179,52 @@ func (s *segment) view() view {
 
 func (v *view) release() { v.seg.release() }
 
-// near returns a position at or before the batch that holds offset.
-func (v *view) near(offset int64) (int64, error) {
+// near returns a position at or before the batch that holds offset, and the last offset
+// of the batch there, if the index has not been damaged; -1 at the beginning.
+func (v *view) near(offset int64) (pos, last int64, err error) {
 	if offset <= v.seg.base {
-		return 0, nil
+		return 0, -1, nil
 	}
 	rel := uint64(offset - v.seg.base)
 	n, get, done, err := v.offsets.search(func(e []byte) bool { return uint64(binary.BigEndian.Uint32(e)) <= rel })
 	if err != nil {
-		return 0, err
+		return 0, -1, err
 	}
 	defer done()
 	if n == 0 {
-		return 0, nil
+		return 0, -1, nil
 	}
 	e, err := get(n - 1)
 	if err != nil {
-		return 0, err
+		return 0, -1, err
 	}
-	_, pos := parseOffsetEntry(e)
-	return int64(pos), nil
+	relative, at := parseOffsetEntry(e)
+	return int64(at), v.seg.base + int64(relative), nil
+}
+
+// indexed tells whether the batch at pos is the one that the index says is there.
+func indexed(f fsys.File, pos, size, last int64) bool {
+	var buf [headerLen]byte
+	info, err := headerAt(f, pos, size, &buf)
+	return err == nil && info.LastOffset() == last
 }
 
 // find returns the position and header of the first batch that ends at or above
 // offset; ok is false when the segment has none.
 func (v *view) find(offset int64) (pos int64, info record.Info, ok bool, err error) {
-	if pos, err = v.near(offset); err != nil {
+	pos, last, err := v.near(offset)
+	if err != nil {
 		return 0, info, false, err
 	}
 	var buf [headerLen]byte
 	for pos < v.size {
-		if info, err = headerAt(v.seg.file, pos, v.size, &buf); err != nil {
+		info, err = headerAt(v.seg.file, pos, v.size, &buf)
+		if last >= 0 && (err != nil || info.LastOffset() != last) {
+			pos, last = 0, -1 // the index is damaged, until the scrubber builds it again
+			continue
+		}
+		last = -1
+		if err != nil {
 			return 0, info, false, fmt.Errorf("segment %s: %w", fileName(v.seg.dir, v.seg.base, logSuffix), err)
 		}
 		if info.LastOffset() >= offset {
