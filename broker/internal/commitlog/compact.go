@@ -28,6 +28,7 @@ type compactPlan struct {
 	views   []view // segments up to the end, oldest first
 	tail    int64  // where the last of them ends
 	dirty   int64  // offset from which the log has not been compacted
+	first   bool   // nothing of it has ever been
 	now     int64
 	cfg     Config
 	aborted []AbortedTxn
@@ -65,6 +66,12 @@ func (l *Log) runCompaction(p *compactPlan) error {
 	if err != nil || end <= p.dirty {
 		return err
 	}
+	if p.first {
+		// From now on offsets may be missing: where they may not, that is damage.
+		if err := l.saveCompacted(max(p.dirty, 1)); err != nil {
+			return err
+		}
+	}
 	c := newCleaner(p, m, end)
 	for views := p.views; len(views) > 0; {
 		n := p.group(views)
@@ -86,7 +93,7 @@ func (l *Log) planCompaction() *compactPlan {
 	if l.Refuses() != nil {
 		return nil
 	}
-	p := &compactPlan{dirty: max(l.compacted, l.start), now: l.opts.Now().UnixMilli(), cfg: l.cfg, last: map[int64]lastOf{}}
+	p := &compactPlan{first: l.compacted == 0, dirty: max(l.compacted, l.start), now: l.opts.Now().UnixMilli(), cfg: l.cfg, last: map[int64]lastOf{}}
 	limit := min(l.saved.base, l.Settled())
 	if first := l.FirstUnstable(l.Settled()); first >= 0 {
 		limit = min(limit, first)

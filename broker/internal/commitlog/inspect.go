@@ -183,12 +183,12 @@ func (x *inspector) readCheckpoint() error {
 	if err != nil {
 		return err
 	}
-	if x.c, err = decodeCheckpoint(b); err != nil {
-		x.lost = true
+	c, damaged := decodeCheckpoint(b)
+	if x.c, x.known, x.lost = c, damaged == nil, damaged != nil; x.lost {
+		x.c = checkpoint{}
 		x.find(Derived, name, 0, "both copies are damaged: the log will be read as a whole, and records of its first segment that had been deleted may be there again")
 		return nil
 	}
-	x.known = true
 	if len(b) > checkpointCopy {
 		_, first := decodeCheckpointText(b[:checkpointCopy])
 		_, second := decodeCheckpointText(b[checkpointCopy:])
