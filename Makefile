@@ -7,8 +7,9 @@ RACE     := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(GO) env CGO_ENABL
 MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
+FUZZTIME ?= 1m
 
-.PHONY: help demo up build test unit e2e vet lint drift tidy generate bench bench-orders bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
+.PHONY: help demo up build test unit faults crash fuzz e2e vet lint drift tidy generate bench bench-orders bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -30,7 +31,7 @@ $(BIN)/quokka: FORCE
 	@$(GO) build -o $@ ./deploy/quokka
 .PHONY: FORCE
 
-test: build vet lint drift unit e2e ## every check a change must pass
+test: build vet lint drift unit faults e2e ## every check a change must pass
 	@echo "all checks passed"
 
 unit: ## unit and contract tests of all modules
@@ -39,7 +40,16 @@ unit: ## unit and contract tests of all modules
 	@test -n "$$QUOKKA_KAFKA_BROKERS" && echo "Apache Kafka: at QUOKKA_KAFKA_BROKERS" || echo "Apache Kafka: not run (make kafka-test)"
 	@test -n "$$QUOKKA_SEARCH_URL" && echo "OpenSearch: at QUOKKA_SEARCH_URL" || echo "OpenSearch: not run (make opensearch-test)"
 	@command -v kcat >/dev/null 2>&1 && echo "kcat: $$(command -v kcat)" || echo "kcat: not run (not installed)"
-	@$(GO) test $(RACE) -timeout 15m $(UNIT)
+	@$(GO) test $(RACE) -timeout 15m -skip '^(TestPowerCuts|TestKill$$)' $(UNIT)
+
+faults: ## power cuts in memory and 200 kill -9 of the broker under load, counted; part of test
+	@GO=$(GO) RACE=$(RACE) broker/faults.sh
+
+crash: ## the same for long: QUOKKA_KILLS kills (2000); prints its seed (QUOKKA_CRASH_SEED repeats it)
+	@GO=$(GO) RACE=$(RACE) broker/faults.sh long
+
+fuzz: ## every fuzz target in turn, FUZZTIME each (1m); FUZZ=name: some of them
+	@GO=$(GO) FUZZTIME=$(FUZZTIME) FUZZ='$(FUZZ)' broker/fuzz.sh
 
 e2e: build ## the whole platform as a user runs it: demo, kill -9, errors
 	@QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -timeout 15m ./deploy/e2e/...

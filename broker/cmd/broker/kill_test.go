@@ -4,27 +4,28 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/history"
 )
 
-// kills is how often the broker is killed in the default run; QUOKKA_KILLS raises it.
-const kills = 10
+// The default number of kills, over all policies; QUOKKA_KILLS changes it. One life of
+// a data directory has at most killsPerRun.
+const (
+	kills       = 200
+	killsPerRun = 70
+)
 
 // process is a broker in a process of its own, to be killed.
 type process struct {
@@ -92,264 +93,84 @@ func (p *process) kill() {
 	_ = p.cmd.Wait() // killed: it can only say so
 }
 
-// sent is what the producers know: per key, in the order of sending, and whether
-// each record was acknowledged.
-type sent struct {
-	mu    sync.Mutex
-	acked map[string]map[int]int64 // key → sequence → offset
-	lost  error                    // a failure that retries should have prevented
-}
-
-// TestKill kills the broker again and again under load, and then looks for what
-// the clients were promised: what was acknowledged can be read at the offset that
-// was told, once, in the order of its key; committed offsets never go back;
-// created topics and their settings are there.
+// TestKill kills the broker again and again under load, under every flush policy:
+// idempotent and plain producers, transactions, classic and modern groups, retention,
+// compaction, topics that are deleted and made again. Then everything is read, and the
+// history of what the clients were told is checked: a kill excuses nothing.
 func TestKill(t *testing.T) {
-	rounds := kills
+	total, seed := kills, uint64(time.Now().UnixNano())%1_000_000
 	if v, err := strconv.Atoi(os.Getenv("QUOKKA_KILLS")); err == nil {
-		rounds = v
+		total = v
+	} else if testing.Short() {
+		total = 6
 	}
-	if testing.Short() {
-		rounds = 2
+	if v, err := strconv.ParseUint(os.Getenv("QUOKKA_CRASH_SEED"), 10, 64); err == nil {
+		seed = v
 	}
 	bin := build(t)
-	for _, flush := range []string{"group", "os"} {
-		t.Run(flush, func(t *testing.T) { killRun(t, bin, flush, (rounds+1)/2) })
+	t.Logf("seed %d; the same kills again: QUOKKA_CRASH_SEED=%d QUOKKA_KILLS=%d", seed, seed, total)
+	policies := []string{"group", "interval", "os"}
+	each := (total + len(policies) - 1) / len(policies)
+	for i, flush := range policies {
+		t.Run(flush, func(t *testing.T) {
+			t.Parallel()
+			done := 0
+			for run := uint64(0); done < each && !t.Failed(); run++ {
+				n := min(killsPerRun, each-done)
+				t.Run(fmt.Sprint("run", run), func(t *testing.T) { killRun(t, bin, flush, seed+3*run+uint64(i), n) })
+				done += n
+				t.Logf("kills: %d of %d, flush policy %s", done, each, flush)
+			}
+		})
 	}
 }
 
-func killRun(t *testing.T, bin, flush string, rounds int) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+// killRun is the life of one data directory.
+func killRun(t *testing.T, bin, flush string, seed uint64, kills int) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &process{t: t, bin: bin, dir: t.TempDir(), addr: freePort(t), args: []string{"--flush", flush}, log: log}
+	p := &process{t: t, bin: bin, dir: t.TempDir(), addr: freePort(t), log: log,
+		args: []string{"--flush", flush, "--flush-every", "100ms"}}
 	p.start()
 	defer func() {
 		p.kill()
 		if t.Failed() {
 			text, _ := os.ReadFile(log.Name())
-			t.Logf("the brokers' log:\n%s", text)
+			t.Logf("seed %d; the brokers' log:\n%s", seed, text)
 		}
 	}()
-
-	const topic, partitions, producers = "load", 4, 3
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(kills)*5*time.Second+3*time.Minute)
 	defer cancel()
-	client := func(opts ...kgo.Opt) *kgo.Client {
-		c, err := kgo.NewClient(append([]kgo.Opt{
-			kgo.SeedBrokers(p.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
-			kgo.FetchMaxWait(100 * time.Millisecond), kgo.RequestRetries(1000), kgo.UnknownTopicRetries(-1),
-		}, opts...)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
-	admin := kadm.NewClient(client())
-	defer admin.Close()
-	if _, err := admin.CreateTopic(ctx, partitions, 1, map[string]*string{"retention.ms": kadm.StringPtr("-1")}, topic); err != nil {
-		t.Fatal(err)
-	}
-
-	s := &sent{acked: map[string]map[int]int64{}}
-	loadCtx, stopLoad := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	for n := range producers {
-		wg.Go(func() {
-			c := client(kgo.DefaultProduceTopic(topic), kgo.RecordDeliveryTimeout(2*time.Minute), kgo.MaxBufferedRecords(500), kgo.ProducerLinger(0))
-			defer c.Close()
-			for seq := 0; loadCtx.Err() == nil; seq++ {
-				key := fmt.Sprintf("p%d-k%d", n, seq%5)
-				c.Produce(ctx, &kgo.Record{Key: []byte(key), Value: fmt.Append(nil, seq)}, func(r *kgo.Record, err error) {
-					s.mu.Lock()
-					defer s.mu.Unlock()
-					if err != nil {
-						s.lost = err
-						return
-					}
-					if s.acked[key] == nil {
-						s.acked[key] = map[int]int64{}
-					}
-					s.acked[key][seq] = r.Offset
-				})
-				if seq%100 == 0 {
-					time.Sleep(time.Millisecond)
-				}
-			}
-			if err := c.Flush(ctx); err != nil {
-				t.Errorf("flush: %v", err)
-			}
-		})
-	}
-	groups := []*commits{
-		{group: "committers"},
-		{group: "modern", protocol: []kgo.Opt{kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer())}},
-	}
-	for _, g := range groups {
-		wg.Go(func() { g.run(loadCtx, client, topic) })
-	}
-
+	l := newLoad(ctx, t, p)
+	stop := l.begin()
 	created := []string{}
-	for i := range rounds {
-		time.Sleep(time.Duration(100+rng.IntN(300)) * time.Millisecond)
-		name := fmt.Sprintf("made-%d", i)
-		if _, err := admin.CreateTopic(ctx, 2, 1, map[string]*string{"segment.bytes": kadm.StringPtr(strconv.Itoa(1<<20 + i))}, name); err != nil {
-			t.Fatalf("create: %v", err)
-		}
-		created = append(created, name)
-		p.kill()
-		p.start()
-		for _, g := range groups {
-			if high, low := g.last(), committedNow(ctx, t, client(), g.group); !reached(low, high) {
-				t.Errorf("round %d: committed offsets of %s went back: %v was acknowledged, %v is there", i, g.group, high, low)
+	var slowest time.Duration
+	for i := range kills {
+		time.Sleep(time.Duration(50+rng.IntN(350)) * time.Millisecond)
+		if i%10 == 0 {
+			name := fmt.Sprintf("made-%d", i)
+			if _, err := l.admin.CreateTopic(ctx, 2, 1, map[string]*string{"segment.bytes": kadm.StringPtr(strconv.Itoa(1<<20 + i))}, name); err != nil {
+				t.Fatalf("create: %v", err)
 			}
+			created = append(created, name)
 		}
+		p.kill()
+		slowest = max(slowest, p.start())
+		l.fetchOffsets()
 	}
-	for deadline := time.Now().Add(time.Minute); len(groups[0].last()) == 0 || len(groups[1].last()) == 0; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("a group has committed nothing: %v, %v", groups[0].last(), groups[1].last())
-		}
-	}
-	stopLoad()
-	wg.Wait()
+	l.waitForAll(kills >= 5)
+	stop()
 	p.kill()
 	p.start()
-	if s.lost != nil {
-		t.Fatalf("a record was given up although retries went on: %v", s.lost)
+	l.readAll()
+	h := l.rec.Snapshot()
+	if found := history.Check(h); len(found) > 0 {
+		t.Errorf("seed %d, flush policy %s:\n%s", seed, flush, history.Format(found))
 	}
-	s.check(ctx, t, client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), admin, topic)
-	for i, name := range created {
-		configs, err := admin.DescribeTopicConfigs(ctx, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range configs[0].Configs {
-			if c.Key == "segment.bytes" && c.MaybeValue() != strconv.Itoa(1<<20+i) {
-				t.Errorf("topic %s has segment.bytes %s", name, c.MaybeValue())
-			}
-		}
-		if configs[0].Err != nil {
-			t.Errorf("topic %s: %v", name, configs[0].Err)
-		}
-	}
-}
-
-// check reads the whole topic and compares it with what was acknowledged.
-func (s *sent) check(ctx context.Context, t *testing.T, c *kgo.Client, admin *kadm.Client, topic string) {
-	defer c.Close()
-	ends, err := admin.ListEndOffsets(ctx, topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var total int64
-	ends.Each(func(o kadm.ListedOffset) { total += o.Offset })
-	read := map[string]map[int]int64{}
-	last := map[string]int{}
-	records := int64(0)
-	for records < total {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			records++
-			key := string(r.Key)
-			seq, _ := strconv.Atoi(string(r.Value))
-			if read[key] == nil {
-				read[key] = map[int]int64{}
-				last[key] = -1
-			}
-			if at, twice := read[key][seq]; twice {
-				t.Errorf("%s/%d is at offset %d and at %d", key, seq, at, r.Offset)
-			} else if seq <= last[key] {
-				t.Errorf("%s: %d comes after %d", key, seq, last[key])
-			}
-			last[key] = max(last[key], seq)
-			read[key][seq] = r.Offset
-		})
-	}
-	acked, bad := 0, 0
-	for _, key := range slices.Sorted(maps.Keys(s.acked)) {
-		for seq, offset := range s.acked[key] {
-			acked++
-			if at, ok := read[key][seq]; !ok || at != offset {
-				if bad++; bad < 10 {
-					t.Errorf("%s/%d was acknowledged at offset %d; found %v at %d", key, seq, offset, ok, at)
-				}
-			}
-		}
-	}
-	t.Logf("%d records acknowledged, %d read", acked, records)
-	if acked == 0 {
-		t.Error("nothing was acknowledged")
-	}
-}
-
-// commits consumes in a group and remembers what it was told is committed.
-type commits struct {
-	group    string
-	protocol []kgo.Opt
-
-	mu  sync.Mutex
-	now map[int32]int64
-}
-
-func (k *commits) last() map[int32]int64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return maps.Clone(k.now)
-}
-
-func (k *commits) run(ctx context.Context, client func(...kgo.Opt) *kgo.Client, topic string) {
-	c := client(append([]kgo.Opt{kgo.ConsumerGroup(k.group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(100 * time.Millisecond)}, k.protocol...)...)
-	defer c.Close()
-	for ctx.Err() == nil {
-		c.PollRecords(ctx, 200)
-		c.CommitOffsetsSync(ctx, c.UncommittedOffsets(), func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-			if err != nil {
-				return // the broker is down; the next commit covers this one
-			}
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			if k.now == nil {
-				k.now = map[int32]int64{}
-			}
-			for i, rt := range resp.Topics {
-				for j, rp := range rt.Partitions {
-					if rp.ErrorCode == 0 {
-						k.now[rp.Partition] = max(k.now[rp.Partition], req.Topics[i].Partitions[j].Offset)
-					}
-				}
-			}
-		})
-	}
-}
-
-// committedNow asks by a client of its own: one that has connections to the broker
-// that was killed may give up with their EOF.
-func committedNow(ctx context.Context, t *testing.T, client *kgo.Client, group string) map[int32]int64 {
-	t.Helper()
-	defer client.Close()
-	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[int32]int64{}
-	offsets.Each(func(o kadm.OffsetResponse) { out[o.Partition] = o.At })
-	return out
-}
-
-func reached(now, acked map[int32]int64) bool {
-	for p, offset := range acked {
-		if now[p] < offset {
-			return false
-		}
-	}
-	return true
+	l.checkTopics(created)
+	t.Logf("%d kills, the slowest start %v; %s", kills, slowest.Round(time.Millisecond), l.count(h))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/history"
+	"github.com/quokka-stream/quokka/broker/internal/history/consume"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 	"github.com/quokka-stream/quokka/broker/internal/txn"
@@ -432,48 +433,16 @@ func (w *workload) read(p *partition.Partition, t *cluster.Topic, index int32, i
 			break
 		}
 		maxBytes -= len(res.Records)
-		aborted := map[int64]bool{} // each answer stands for itself
-		record.Each(res.Records, func(b []byte) bool {
-			res.Aborted = w.readBatch(b, &r, res.Aborted, aborted)
-			return true
-		})
+		var aborted []consume.Aborted
+		for _, a := range res.Aborted {
+			aborted = append(aborted, consume.Aborted(a))
+		}
+		if err := consume.Take(&r, res.Records, aborted); err != nil {
+			w.t.Error(err)
+		}
 	}
 	r.Ended = w.rec.Tick()
 	w.rec.Change(func(h *history.History) { h.Reads = append(h.Reads, r) })
-}
-
-// readBatch does what a consumer does with a batch. It returns the aborted
-// transactions that begin behind it.
-func (w *workload) readBatch(b []byte, r *history.Read, ends []partition.AbortedTxn, aborted map[int64]bool) []partition.AbortedTxn {
-	info, err := record.ParseHeader(b)
-	if err != nil {
-		w.t.Errorf("%s: batch at %d: %v", r.Log, r.To, err)
-	}
-	for len(ends) > 0 && ends[0].FirstOffset <= info.LastOffset() {
-		aborted[ends[0].ProducerID] = true
-		ends = ends[1:]
-	}
-	var it record.Reader
-	var rec record.Record
-	if err := it.Reset(b, 0); err != nil {
-		w.t.Errorf("%s: batch at %d: %v", r.Log, r.To, err)
-	}
-	marker, isMarker, _ := record.ParseMarker(b)
-	if isMarker && !marker.Commit {
-		delete(aborted, info.ProducerID)
-	}
-	for it.Next(&rec) {
-		switch {
-		case rec.Offset < r.From:
-		case info.Control():
-			r.Records = append(r.Records, history.Record{Offset: rec.Offset, Control: true})
-		case r.Committed && info.Transactional() && aborted[info.ProducerID]:
-		default:
-			r.Records = append(r.Records, history.Record{Offset: rec.Offset, Key: string(rec.Key), Value: string(rec.Value)})
-		}
-	}
-	r.To = info.NextOffset()
-	return ends
 }
 
 // each calls f with every partition of the workload's topics.
