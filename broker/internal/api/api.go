@@ -102,8 +102,12 @@ type Session struct {
 	mechanism string
 	rawSASL   bool
 	ending    bool
+	waits     bool
 	mute      time.Duration // see Mute
 }
+
+// Waits says whether the reply that Handle returned last waits for the disk.
+func (s *Session) Waits() bool { return s.waits }
 
 func (s *Session) host() string {
 	host, _, err := net.SplitHostPort(s.Remote.String())

@@ -75,6 +75,11 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		}
 		return nil, ErrNoReply
 	}
+	var free bool
+	free, c.waits = progress(stages, req.Acks)
+	if free = free && h.cfg.Trace == nil; free {
+		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
+	}
 	deadline := time.Now().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	reply := func(ctx context.Context, v *wire.Vec) error {
 		if err := finishProduce(ctx, stages, req.Acks, deadline); err != nil {
@@ -84,8 +89,10 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		v.Append(func(dst []byte) []byte {
 			return resp.AppendTo(wire.AppendResponseHeader(dst, c.req), c.req.Version)
 		})
-		if written(stages) {
-			wire.PutBuffer(c.req.Frame) // the records were all that aliased it
+		if !free {
+			if written, _ := progress(stages, req.Acks); written {
+				wire.PutBuffer(c.req.Frame)
+			}
 		}
 		return nil
 	}
@@ -236,19 +243,18 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 	}
 }
 
-// written says whether every batch that was staged is in its file, or given up:
-// until then its bytes are the partition's.
-func written(stages []stage) bool {
+// progress says whether every batch that was staged is in its file, or given up —
+// until then its bytes are the partition's — and whether the answer has to wait.
+func progress(stages []stage, acks int16) (written, waits bool) {
+	written = true
 	for i := range stages {
 		if p := stages[i].pending; p != nil {
-			select {
-			case <-p.Written():
-			default:
-				return false
-			}
+			w, done := p.Progress()
+			written = written && w
+			waits = waits || !done && (!w || acks != 1)
 		}
 	}
-	return true
+	return written, waits
 }
 
 // finishProduce waits until what was staged is written (acks=1) or below the high

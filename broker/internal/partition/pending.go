@@ -57,6 +57,13 @@ func (a *Pending) Written() <-chan struct{} {
 	return a.onWritten
 }
 
+// Progress tells whether Written and Durable are closed.
+func (a *Pending) Progress() (written, durable bool) {
+	a.p.log.Lock()
+	defer a.p.log.Unlock()
+	return a.state >= stateWritten, a.state == stateDone
+}
+
 // Durable is closed when the high watermark has passed the batch, or it has failed.
 func (a *Pending) Durable() <-chan struct{} {
 	a.p.log.Lock()

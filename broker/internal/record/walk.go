@@ -38,6 +38,15 @@ func (w *walk) perRecord() bool {
 }
 
 func (w *walk) run(b []byte) error {
+	if w.info.Codec() == None && w.plain(b) {
+		return nil
+	}
+	return w.scan(b)
+}
+
+// scan checks the records one field after the other, through a window where they have
+// to be decompressed, and says what is wrong.
+func (w *walk) scan(b []byte) error {
 	var s scanner
 	if err := s.open(b, w.info, w.rules.MaxDecompressed); err != nil {
 		return err
@@ -57,6 +66,75 @@ func (w *walk) run(b []byte) error {
 		return &bad
 	}
 	return nil
+}
+
+// plain checks uncompressed records in place. It returns false for everything that is
+// not as it nearly always is; what is wrong with it, if anything, scan finds out.
+func (w *walk) plain(b []byte) bool {
+	w.maxSeen = -1
+	p := HeaderSize
+	for i := range w.info.Count {
+		length, at := varint(b, p)
+		end := at + int(length)
+		if at < 0 || length < 1 || length > int64(len(b)-at) {
+			return false
+		}
+		rec := b[:end]
+		ts, at := varint(rec, at+1) // behind the attributes
+		delta, at := varint(rec, at)
+		key, at := varint(rec, at)
+		if at < 0 || key > int64(end-at) || key < 0 && (key != -1 || w.rules.RequireKeys) {
+			return false
+		}
+		value, at := varint(rec, at+max(0, int(key)))
+		if at < 0 || value > int64(end-at) || value < -1 {
+			return false
+		}
+		headers, at := varint(rec, at+max(0, int(value)))
+		if at < 0 || headers < 0 || headers > length {
+			return false
+		}
+		for range headers {
+			var n int64
+			if n, at = varint(rec, at); at < 0 || n < 0 || n > int64(end-at) {
+				return false
+			}
+			if n, at = varint(rec, at+int(n)); at < 0 || n < -1 || n > int64(end-at) {
+				return false
+			}
+			at += max(0, int(n))
+		}
+		ts += w.info.BaseTimestamp
+		if at != end || ts < w.min || ts > w.max || delta < 0 || delta > int64(w.info.LastOffsetDelta) || w.rules.Client && delta != int64(i) {
+			return false
+		}
+		w.maxSeen = max(w.maxSeen, ts)
+		p = end
+	}
+	return p == len(b)
+}
+
+// varint reads a zigzag varint of up to ten bytes at b[p:] and returns what follows
+// it; -1 when there is none, or p is -1.
+func varint(b []byte, p int) (int64, int) {
+	if uint(p) >= uint(len(b)) {
+		return 0, -1
+	}
+	if c := b[p]; c < 0x80 {
+		return int64(c>>1) ^ -int64(c&1), p + 1
+	}
+	u := uint64(b[p] & 0x7f)
+	for shift := uint(7); shift < 70; shift += 7 {
+		if p++; p >= len(b) {
+			return 0, -1
+		}
+		c := b[p]
+		u |= uint64(c&0x7f) << shift
+		if c < 0x80 {
+			return int64(u>>1) ^ -int64(u&1), p + 1
+		}
+	}
+	return 0, -1
 }
 
 // record checks one record.

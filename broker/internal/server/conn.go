@@ -158,7 +158,7 @@ func (c *conn) request(frame []byte) error {
 		return err
 	}
 	q := queued{req: req, size: len(frame), began: began, reply: reply}
-	if req.Key == wire.KeyProduce {
+	if req.Key == wire.KeyProduce && (c.session.Waits() || c.waiting.Load() > 0) {
 		return c.enqueue(q)
 	}
 	// Answers go out in order: this one waits for those that wait.
