@@ -10,10 +10,11 @@ import (
 // of what a busy broker would allocate. Whoever returns one must know that nobody
 // holds it any more; in doubt it is left to the garbage collector.
 
-// Classes of buffers are the powers of two from 4 KiB to 4 MiB.
+// Classes of buffers are the powers of two from 4 KiB to 32 MiB: a busy client with
+// many partitions puts a batch for each into one request.
 const (
 	minClass = 12
-	maxClass = 22
+	maxClass = 25
 )
 
 var pools [maxClass - minClass + 1]sync.Pool
