@@ -36,6 +36,9 @@ func round(ctx context.Context, s *server, c cell, number int, rate float64) (f 
 	}
 	n := c.records()
 	syscall.Sync() // what the round before left to be written is not this one's burden
+	if err := touch(ctx, s, c, topic); err != nil {
+		return f, fmt.Errorf("%s: %w", s.name, err)
+	}
 	clients, err := producers(ctx, s, c, topic)
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", s.name, err)
@@ -119,6 +122,20 @@ func producers(ctx context.Context, s *server, c cell, topic string) ([]*kgo.Cli
 		}
 	}
 	return clients, nil
+}
+
+// touch writes a record to every partition, so that none is made while the clock runs.
+func touch(ctx context.Context, s *server, c cell, topic string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	records := make([]*kgo.Record, c.partitions)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: topic, Partition: int32(i), Value: []byte("first")}
+	}
+	return client.ProduceSync(ctx, records...).FirstErr()
 }
 
 func closeAll(clients []*kgo.Client) {
