@@ -99,7 +99,7 @@ func (b *Broker) open() error {
 		return err
 	}
 	committer := commitlog.CommitterConfig{
-		FS: b.fs, Dir: dir, Flush: flush, OnFailed: b.log.Fail, Logger: b.cfg.Logger,
+		FS: b.fs, Dir: dir, Flush: flush, OnFailed: b.log.Fail, ScrubRate: b.cfg.ScrubRate, Logger: b.cfg.Logger,
 	}
 	if flush == commitlog.FlushInterval {
 		committer.Interval = b.cfg.FlushEvery

@@ -96,6 +96,11 @@ type Config struct {
 	// ClampReplicationFactor creates topics that are to have several replicas with
 	// one; by default they are refused, as Kafka refuses more replicas than brokers.
 	ClampReplicationFactor bool
+	// ScrubRate is how many bytes a second are read in the background to find damage in
+	// old segments before a consumer does; each is read once a week. Default 8 MiB;
+	// negative = never.
+	ScrubRate int64
+
 	// DefaultPartitions is the number of partitions of a topic whose creator does
 	// not say; default 1.
 	DefaultPartitions int

@@ -296,7 +296,7 @@ func (l *Log) saveDerived(v *view, complete bool) error {
 	defer l.Unlock()
 	s.offsets.flushed, s.times.flushed, s.txnsFlushed = len(v.offsets.mem), len(v.times.mem), len(txns)
 	if complete {
-		s.sealed = true
+		s.sealed, s.scrubbed = true, l.opts.Now()
 		s.offsets.inFile, s.offsets.mem = true, nil
 		s.times.inFile, s.times.mem = true, nil
 	}

@@ -58,6 +58,11 @@ type CommitterConfig struct {
 	// CompactMemory bounds the map of keys of a compaction
 	// (log.cleaner.dedupe.buffer.size); 0 = 64 MiB.
 	CompactMemory int64
+	// ScrubRate is how many bytes a second the scrubber reads of sealed segments, to
+	// find damage before a reader does; 0 = 8 MiB, negative = no scrubber. ScrubEvery is
+	// the time between two readings of a segment; 0 = 7 days.
+	ScrubRate  int64
+	ScrubEvery time.Duration
 	// Space is the disk's, if somebody watches it; nil = nobody.
 	Space Space
 	// OnFailed, if it is set, is told once that the data directory takes no more
@@ -121,6 +126,8 @@ type Stats struct {
 	Syncs     int64 // files synced by rounds
 	// SyncTime is the time rounds spent waiting for syncs.
 	SyncTime time.Duration
+	Scrubbed int64 // bytes that the scrubber has read
+	Damaged  int64 // segments that it found damaged
 }
 
 func (s *Stats) add(o Stats) {
@@ -129,6 +136,8 @@ func (s *Stats) add(o Stats) {
 	s.Logs += o.Logs
 	s.Syncs += o.Syncs
 	s.SyncTime += o.SyncTime
+	s.Scrubbed += o.Scrubbed
+	s.Damaged += o.Damaged
 }
 
 // maxWriters bounds the goroutines that write what they have brought.
@@ -150,6 +159,12 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 	}
 	if cfg.SyncBytes <= 0 {
 		cfg.SyncBytes = 128 << 20
+	}
+	if cfg.ScrubRate == 0 {
+		cfg.ScrubRate = 8 << 20
+	}
+	if cfg.ScrubEvery <= 0 {
+		cfg.ScrubEvery = 7 * 24 * time.Hour
 	}
 	if cfg.CompactMemory <= 0 {
 		cfg.CompactMemory = 64 << 20
@@ -186,6 +201,10 @@ func NewCommitter(cfg CommitterConfig) (*Committer, error) {
 		c.bg.Add(1)
 		go c.cleanLogs(cfg.CleanEvery)
 	}
+	if c.cfg.ScrubRate > 0 {
+		c.bg.Add(1)
+		go c.scrubLogs()
+	}
 	return c, nil
 }
 
@@ -213,6 +232,12 @@ func (c *Committer) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats
+}
+
+func (c *Committer) count(s Stats) {
+	c.mu.Lock()
+	c.stats.add(s)
+	c.mu.Unlock()
 }
 
 // enqueue puts a log into the next round. The log's lock is held.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
-	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
 // Severity says what a finding means to the next start.
@@ -306,8 +305,22 @@ func (x *inspector) segment(s *segmentFile, next int64, patches []journalEntry) 
 		}
 		return nil
 	}
-	idx.report(x)
+	if file, problem := idx.verdict(); problem != "" {
+		x.find(Derived, file, 0, "%s", problem)
+	}
 	return nil
+}
+
+// openIndexes reads the index files as far as they count: those of a segment before
+// the checkpoint's in full, of that one as far as the checkpoint says.
+func (x *inspector) openIndexes(s *segmentFile) *indexCheck {
+	switch {
+	case !x.known, s.base > x.c.base, s.swapped, s.base == x.c.base && x.c.pos == 0:
+		return &indexCheck{}
+	case s.base == x.c.base:
+		return newIndexCheck(x.fs, x.dir, s.base, x.c.offsets, x.c.times)
+	}
+	return newIndexCheck(x.fs, x.dir, s.base, -1, -1)
 }
 
 // correctEpochs finds runs of batches whose leader epochs do not fit those around them:
@@ -390,85 +403,6 @@ func (p *patched) ReadAt(b []byte, off int64) (int, error) {
 		return want, io.EOF
 	}
 	return want, nil
-}
-
-// indexCheck compares a segment's index files with its batches as they are read.
-type indexCheck struct {
-	s             *segmentFile
-	offsets       map[uint32]uint32 // position: relative last offset
-	times         map[uint32]int64  // relative offset: timestamp
-	problem       string
-	file          string
-	maxTimestamp  int64
-	offsetsLeft   int
-	timesLeft     int
-	offsetsName   string
-	timesName     string
-	segmentOffset int64
-}
-
-// openIndexes reads the index files as far as they count: those of a segment before
-// the checkpoint's in full, of that one as far as the checkpoint says.
-func (x *inspector) openIndexes(s *segmentFile) *indexCheck {
-	c := &indexCheck{s: s, offsets: map[uint32]uint32{}, times: map[uint32]int64{}, maxTimestamp: -1, segmentOffset: s.base}
-	if !x.known || s.base > x.c.base || s.swapped {
-		return c
-	}
-	c.offsetsName, c.timesName = fileName(x.dir, s.base, indexSuffix), fileName(x.dir, s.base, timeIndexSuffix)
-	counts := [2]int{-1, -1}
-	if s.base == x.c.base {
-		counts = [2]int{x.c.offsets, x.c.times}
-		if x.c.pos == 0 {
-			return c // a start does not look at them
-		}
-	}
-	for i, idx := range []index{{fs: x.fs, name: c.offsetsName, width: offsetEntrySize}, {fs: x.fs, name: c.timesName, width: timeEntrySize}} {
-		if err := idx.load(); err != nil {
-			c.problem, c.file = err.Error(), idx.name
-			return c
-		}
-		n := idx.count
-		if counts[i] >= 0 {
-			if n = counts[i]; idx.count < n {
-				c.problem, c.file = fmt.Sprintf("it has %d entries, the checkpoint counts %d", idx.count, n), idx.name
-				return c
-			}
-		}
-		for e := range slices.Chunk(idx.mem[:n*idx.width], idx.width) {
-			if i == 0 {
-				rel, pos := parseOffsetEntry(e)
-				c.offsets[pos] = rel
-			} else {
-				ts, rel := parseTimeEntry(e)
-				c.times[rel] = ts
-			}
-		}
-	}
-	c.offsetsLeft, c.timesLeft = len(c.offsets), len(c.times)
-	return c
-}
-
-// see takes in the next batch.
-func (c *indexCheck) see(pos int64, info *record.Info) {
-	c.maxTimestamp = max(c.maxTimestamp, info.MaxTimestamp)
-	rel := uint32(info.LastOffset() - c.segmentOffset)
-	if want, ok := c.offsets[uint32(pos)]; ok && want == rel {
-		c.offsetsLeft--
-	}
-	if ts, ok := c.times[rel]; ok && ts == c.maxTimestamp {
-		c.timesLeft--
-	}
-}
-
-func (c *indexCheck) report(x *inspector) {
-	switch {
-	case c.problem != "":
-		x.find(Derived, c.file, 0, "%s", c.problem)
-	case c.offsetsLeft > 0:
-		x.find(Derived, c.offsetsName, 0, "%d of its entries do not fit the batches", c.offsetsLeft)
-	case c.timesLeft > 0:
-		x.find(Derived, c.timesName, 0, "%d of its entries do not fit the batches", c.timesLeft)
-	}
 }
 
 // derived looks at the files that belong to the log as a whole.

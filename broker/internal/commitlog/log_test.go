@@ -32,7 +32,8 @@ type fixture struct {
 	fs      fsys.FS
 	cfg     Config
 	mark    int64
-	journal int64 // size of the commit journal; 0 = none
+	journal int64         // size of the commit journal; 0 = none
+	scrub   time.Duration // between two readings of a segment; 0 = never
 	id      [16]byte
 	c       *Committer
 	*Log
@@ -52,7 +53,11 @@ func (f *fixture) tryOpen() (err error) {
 	if f.journal == 0 {
 		f.journal = -1
 	}
-	f.c, err = NewCommitter(CommitterConfig{FS: f.fs, Dir: "/data", MarkBytes: f.mark, JournalBytes: f.journal, JournalAfter: 2, Logger: quiet})
+	rate := int64(-1)
+	if f.scrub > 0 {
+		rate = 1 << 40
+	}
+	f.c, err = NewCommitter(CommitterConfig{ScrubRate: rate, ScrubEvery: f.scrub, FS: f.fs, Dir: "/data", MarkBytes: f.mark, JournalBytes: f.journal, JournalAfter: 2, Logger: quiet})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -61,7 +62,8 @@ type segment struct {
 	firstTimestamp  int64 // of the first batch; -1 while empty
 	txns            []AbortedTxn
 	txnsFlushed     int
-	sealed          bool // no more appends, and all derived files are complete
+	sealed          bool      // no more appends, and all derived files are complete
+	scrubbed        time.Time // when it was last known to be whole on the disk
 }
 
 func newSegment(fs fsys.FS, dir string, base int64) *segment {

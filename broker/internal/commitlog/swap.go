@@ -76,7 +76,7 @@ func (l *Log) cleanGroup(c *cleaner, views []view) (ok bool, err error) {
 	); err != nil {
 		return false, err
 	}
-	s.synced, s.sealed = s.size, true
+	s.synced, s.sealed, s.scrubbed = s.size, true, l.opts.Now()
 	s.offsets.inFile, s.times.inFile = true, true
 	s.offsets.mem, s.times.mem = nil, nil
 	swapping = true

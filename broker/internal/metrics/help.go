@@ -36,6 +36,8 @@ var help = map[string]string{
 	"quokka_broker_commit_rounds_total":                                  "Rounds that wrote what producers sent; all that waits shares one.",
 	"quokka_broker_syncs_total":                                          "Syncs of files to the disk.",
 	"quokka_broker_sync_seconds_total":                                   "Time spent in syncs.",
+	"quokka_broker_scrubbed_bytes_total":                                 "Bytes that the scrubber has verified in the background.",
+	"quokka_broker_damaged_segments_total":                               "Segments that the scrubber found damaged or unreadable: the log names file and repair.",
 	"quokka_broker_storage_full":                                         "1 while producers are refused because the disk is full.",
 	"quokka_broker_storage_read_only":                                    "1 once a failed sync has made the data directory read-only: look into the disk, then restart.",
 	"quokka_broker_storage_free_bytes":                                   "Bytes that can still be written to the data directory's disk; -1 where that is unknown.",

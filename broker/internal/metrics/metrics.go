@@ -261,6 +261,8 @@ func (m *Metrics) commits(p *page) {
 	p.sample("counter", "quokka_broker_commit_rounds_total", float64(s.Rounds))
 	p.sample("counter", "quokka_broker_syncs_total", float64(s.Syncs))
 	p.sample("counter", "quokka_broker_sync_seconds_total", s.SyncTime.Seconds())
+	p.sample("counter", "quokka_broker_scrubbed_bytes_total", float64(s.Scrubbed))
+	p.sample("counter", "quokka_broker_damaged_segments_total", float64(s.Damaged))
 }
 
 // storage writes what of it does not work as it should: alarms look here.
