@@ -201,6 +201,13 @@ func (l *Log) checkpointAt(m mark) error {
 			return err
 		}
 	}
+	if l.saved == (checkpoint{}) {
+		// A start takes a snapshot without a checkpoint for a log that has lost it, not
+		// for one whose first checkpoint was cut short.
+		if err := l.saveCheckpoint(checkpoint{start: start, compacted: compacted}); err != nil {
+			return err
+		}
+	}
 	if err := replaceFile(fs, dir, fileName("", m.offset, producersSuffix), m.producers); err != nil {
 		return err
 	}
