@@ -75,8 +75,8 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		}
 		return nil, ErrNoReply
 	}
-	var free bool
-	free, c.waits = progress(stages, req.Acks)
+	free, waits := progress(stages, req.Acks)
+	c.SetWaits(waits)
 	if free = free && h.cfg.Trace == nil; free {
 		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
 	}
