@@ -107,6 +107,8 @@ func (b *Broker) open() error {
 	if b.reserve != nil {
 		committer.Space = b.reserve
 	}
+	committer.CleanEvery = b.milliseconds("log.retention.check.interval.ms")
+	committer.CompactMemory = b.cluster.Image().BrokerInt("log.cleaner.dedupe.buffer.size")
 	if b.committer, err = commitlog.NewCommitter(committer); err != nil {
 		return err
 	}
@@ -172,6 +174,7 @@ func (b *Broker) openServer() error {
 		return err
 	}
 	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
+	b.report()
 	image := b.cluster.Image
 	for i := range b.listeners {
 		if s := b.listeners[i].stores; s != nil {
@@ -224,6 +227,18 @@ func (b *Broker) ListenerAddr(name string) string {
 		}
 	}
 	return ""
+}
+
+// DataDir is the directory that the broker keeps everything in.
+func (b *Broker) DataDir() string { return b.cfg.DataDir }
+
+// Healthy says why the broker does not do all of its work, nil when it does: after a
+// failed sync nothing is written any more until a restart.
+func (b *Broker) Healthy() error {
+	if err := b.committer.Failed(); err != nil {
+		return fmt.Errorf("the data directory is read-only: look into the disk, then restart the broker: %w", err)
+	}
+	return nil
 }
 
 // ClusterID names the installation, for ever.

@@ -200,6 +200,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Flush, FlushGroup)
 	setDefault(&c.FlushEvery, time.Second)
 	setDefault(&c.DiskReserve, 64<<20)
+	setDefault(&c.ScrubRate, 8<<20)
 	setDefault(&c.DefaultPartitions, 1)
 	setDefault(&c.OffsetsPartitions, 50)
 	setDefault(&c.TransactionsPartitions, 50)

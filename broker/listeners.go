@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/auth"
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
 )
 
 // Listener is one of the listeners of a broker. Clients are told the address of
@@ -206,6 +208,23 @@ func (b *Broker) address(listener string, local net.Addr) (string, int32) {
 		return addr, 0
 	}
 	return host, port
+}
+
+// report logs where the broker listens, and which settings will have no effect.
+func (b *Broker) report() {
+	for i := range b.listeners {
+		l := &b.listeners[i]
+		b.cfg.Logger.Info("listening", "listener", l.Name, "protocol", l.protocol(), "addr", l.Listener.Addr().String(), "advertised", l.Advertise)
+	}
+	var idle []string
+	for _, name := range slices.Sorted(maps.Keys(b.cfg.Settings)) {
+		if def, _, ok := cluster.FindBrokerConfig(name); ok && !def.HasEffect() {
+			idle = append(idle, name)
+		}
+	}
+	if len(idle) > 0 {
+		b.cfg.Logger.Info("settings that have no effect here were given; DescribeConfigs says why each has none", "settings", idle)
+	}
 }
 
 // resolvePatience is how long the check of the advertised addresses may take.

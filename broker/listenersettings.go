@@ -25,8 +25,8 @@ func (c *Config) listenersFromSettings() error {
 	if len(c.Listeners) > 0 || c.Settings["listeners"] == "" {
 		return c.singleFromSettings()
 	}
-	if c.Listen != "" || c.Listener != nil {
-		return errors.New("both a single address (--listen, Config.Listen) and listeners are given: leave one out")
+	if c.Listen != "" || c.Listener != nil || c.Advertise != "" || c.SASL || c.Settings["quokka.tls.cert"] != "" {
+		return errors.New("both listeners and a single listener (--listen, --advertise, --sasl, --tls-cert) are given: leave one out")
 	}
 	listen, err := parseListeners("listeners", c.Settings["listeners"])
 	if err != nil {

@@ -92,6 +92,7 @@ var fields = []field{
 	textField("quokka.flush", func(c *Config) *FlushPolicy { return &c.Flush }),
 	timeField("quokka.flush.interval.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.FlushEvery }),
 	numberField("quokka.disk.reserve.bytes", func(c *Config) *int64 { return &c.DiskReserve }),
+	numberField("quokka.scrub.bytes.per.second", func(c *Config) *int64 { return &c.ScrubRate }),
 	boolField("quokka.allow.remote", func(c *Config) *bool { return &c.AllowRemote }, false),
 	boolField("quokka.replication.factor.clamp", func(c *Config) *bool { return &c.ClampReplicationFactor }, false),
 	listField("super.users", ";", func(c *Config) *[]string { return &c.SuperUsers }),

@@ -51,7 +51,7 @@ func TestDirectoryOfAnotherKafka(t *testing.T) {
 	demo(t, dir, "--orders", "5")
 
 	broker := start(t, nil, "broker", "--listen", "127.0.0.1:0", "--data-dir", other)
-	kafka := printed(t, broker, "broker on ", ",")
+	kafka := printed(t, broker, "broker listening on ", ",")
 	registry := start(t, nil, "registry", "--listen", "127.0.0.1:0", "--kafka", kafka)
 	theirs := []string{"--kafka", kafka, "--registry", printed(t, registry, "schema registry on ", ",")}
 

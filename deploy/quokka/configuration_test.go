@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/quokka-stream/quokka/broker/brokercmd"
 	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/services/kit/service"
 )
@@ -34,6 +35,9 @@ func variablesInCode(t *testing.T) map[string]string {
 		for _, v := range variables {
 			add(v.Name, v.Default)
 		}
+	}
+	for _, v := range brokercmd.Variables() {
+		add(v.Name, v.Default)
 	}
 	parser, err := newParser(kong.Writers(io.Discard, io.Discard))
 	if err != nil {

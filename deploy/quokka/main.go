@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/quokka-stream/quokka/broker/brokercmd"
 	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/deploy/term"
 )
@@ -44,7 +45,7 @@ type commands struct {
 	Doctor doctorCmd `cmd:"" help:"Check this machine: PostgreSQL, ports, disk, memory." group:"Look into a running platform"`
 
 	Setup    setupCmd    `cmd:"" help:"Make what the parts need: databases, topics, schemas." group:"One part alone"`
-	Broker   brokerGroup `cmd:"" help:"Run the broker alone; check and repair what a stopped one keeps." group:"One part alone"`
+	Broker   brokerCmd   `cmd:"" passthrough:"" help:"Run the broker alone; check and repair what a stopped one keeps." group:"One part alone"`
 	Registry registryCmd `cmd:"" help:"Run the schema registry alone." group:"One part alone"`
 	Schemas  schemasCmd  `cmd:"" help:"Create the topics and register the schemas." group:"One part alone"`
 	CDC      cdcCmd      `cmd:"" name:"cdc" help:"Run change data capture alone." group:"One part alone"`
@@ -109,6 +110,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return exitInterrupted
 		}
 		fmt.Fprintln(stderr, "quokka:", err)
+		var usage *brokercmd.UsageError
+		if errors.As(err, &usage) {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	return 0

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/broker/brokercmd"
 	"github.com/quokka-stream/quokka/deploy/brokertrace"
 	"github.com/quokka-stream/quokka/deploy/roster"
 	"github.com/quokka-stream/quokka/schemas/apply"
@@ -19,52 +21,38 @@ import (
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
 
+// brokerCmd is broker/brokercmd, with the broker's work shown in traces.
 type brokerCmd struct {
-	Listen      string        `default:"127.0.0.1:9092" env:"QUOKKA_BROKER_LISTEN" placeholder:"ADDR" help:"Address to listen on (${default})."`
-	DataDir     string        `default:"broker-data" env:"QUOKKA_BROKER_DATA_DIR" type:"path" placeholder:"DIR" help:"Where everything is kept."`
-	Advertise   string        `env:"QUOKKA_BROKER_ADVERTISE" placeholder:"ADDR" help:"host:port that clients are told to connect to (default: the address they came by)."`
-	AllowRemote bool          `help:"Allow --listen on an address that other machines can reach, without authentication."`
-	Flush       string        `default:"group" env:"QUOKKA_BROKER_FLUSH" enum:"group,interval,os" help:"When acknowledged records are on disk: group (before), interval or os."`
-	FlushEvery  time.Duration `default:"1s" help:"Time between syncs with --flush interval."`
-	Partitions  int           `default:"1" help:"Partitions of a topic whose creator does not say."`
-	NoAutoTopic bool          `name:"no-auto-create" help:"Refuse unknown topics instead of creating them."`
-	Trace       bool          `env:"QUOKKA_BROKER_TRACE" help:"Show the broker's appends and syncs in its clients' traces (needs --otlp)."`
-	OTLP        string        `name:"otlp" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"OTLP/HTTP collector for them."`
-	Metrics     string        `env:"QUOKKA_BROKER_METRICS" placeholder:"ADDR" help:"Address for /metrics and /healthz (default: none)."`
+	Args []string `arg:"" optional:"" help:"Flags of the broker: quokka broker --help."`
 }
 
+// Run runs the broker until ctx ends.
 func (c *brokerCmd) Run(ctx context.Context, out *output) error {
-	hook, flushTraces, err := c.tracing(ctx)
-	if err != nil {
-		return err
-	}
-	defer flushTraces()
-	b, err := broker.Open(broker.Config{
-		DataDir: c.DataDir, Listen: c.Listen, Advertise: c.Advertise, AllowRemote: c.AllowRemote,
-		Flush: broker.FlushPolicy(c.Flush), FlushEvery: c.FlushEvery, DefaultPartitions: c.Partitions,
-		DisableAutoCreateTopics: c.NoAutoTopic, Logger: logger("broker"), Trace: hook,
-	})
-	if err != nil {
-		return err
-	}
-	metrics, err := serveMetrics(ctx, c.Metrics, b.Metrics())
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	defer metrics()
-	out.out.Printf("broker on %s, cluster %s, data in %s\n", b.Addr(), b.ClusterID(), c.DataDir)
-	return untilDone(ctx, b.Serve, b.Close)
+	var trace bool
+	var otlp string
+	return brokercmd.Command{
+		Name: "quokka broker", Environ: os.Environ(), Stdout: out.stdout, Log: os.Stderr, LogFormat: "json",
+		Flags: func(flags *flag.FlagSet) {
+			flags.BoolVar(&trace, "trace", os.Getenv("QUOKKA_BROKER_TRACE") == "true", "show appends and syncs in the clients' traces (QUOKKA_BROKER_TRACE); needs --otlp")
+			flags.StringVar(&otlp, "otlp", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "OTLP/HTTP collector for them, a `URL` (OTEL_EXPORTER_OTLP_ENDPOINT)")
+		},
+		Prepare: func(ctx context.Context, cfg *broker.Config) (func(), error) {
+			hook, end, err := tracing(ctx, trace, otlp)
+			cfg.Trace = hook
+			return end, err
+		},
+	}.Run(ctx, c.Args)
 }
 
 // tracing is what the broker reports its work to, nil if it is not asked to.
-func (c *brokerCmd) tracing(ctx context.Context) (hook func(broker.ProduceTrace), end func(), err error) {
+func tracing(ctx context.Context, trace bool, otlp string) (hook func(broker.ProduceTrace), end func(), err error) {
 	switch {
-	case !c.Trace:
+	case !trace:
 		return nil, func() {}, nil
-	case c.OTLP == "":
+	case otlp == "":
 		return nil, nil, errors.New("--trace (QUOKKA_BROKER_TRACE) needs a collector for the spans: name it with --otlp or OTEL_EXPORTER_OTLP_ENDPOINT")
 	}
-	tel, err := telemetry.New(ctx, telemetry.Config{Service: brokertrace.Service, OTLPEndpoint: c.OTLP})
+	tel, err := telemetry.New(ctx, telemetry.Config{Service: brokertrace.Service, OTLPEndpoint: otlp})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -109,9 +109,6 @@ type Session struct {
 // Waits says whether the reply that Handle returned last waits for the disk.
 func (s *Session) Waits() bool { return s.waits }
 
-// SetWaits is for the handler of a request that Waits is asked about.
-func (s *Session) SetWaits(waits bool) { s.waits = waits }
-
 func (s *Session) host() string {
 	host, _, err := net.SplitHostPort(s.Remote.String())
 	if err != nil {

@@ -75,8 +75,8 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		}
 		return nil, ErrNoReply
 	}
-	free, waits := progress(stages, req.Acks)
-	c.SetWaits(waits)
+	var free bool
+	free, c.waits = progress(stages, req.Acks)
 	if free = free && h.cfg.Trace == nil; free {
 		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
 	}

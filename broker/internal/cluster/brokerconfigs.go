@@ -18,12 +18,19 @@ const (
 	ClusterWide               // for one broker, and as a default of all
 )
 
+func (u Update) String() string {
+	return []string{"read-only", "per-broker", "cluster-wide"}[u]
+}
+
 // Synonym is a setting that gives another one its value where that has none: the
 // value times Factor; a negative value stays -1.
 type Synonym struct {
 	Name   string
 	Factor int64
 }
+
+// HasEffect says whether the setting does anything here.
+func (d ConfigDef) HasEffect() bool { return !strings.Contains(d.Doc, "No effect") }
 
 // Why settings of Kafka's have no effect here.
 const (
@@ -48,6 +55,7 @@ func topicDefault(name string) string {
 var ourDefaults = map[string]string{
 	"broker.id": "1", "node.id": "1", "process.roles": "broker,controller",
 	"listeners": "PLAINTEXT://127.0.0.1:9092", "log.dir": "broker-data",
+	"log.retention.check.interval.ms": "30000", "log.cleaner.dedupe.buffer.size": "67108864",
 	"max.connections": "1000", "max.connections.per.ip": "100", "sasl.server.max.receive.size": "65536",
 	"group.max.size": "500", "group.consumer.max.size": "500",
 	"group.coordinator.rebalance.protocols": "classic,consumer",
@@ -55,6 +63,16 @@ var ourDefaults = map[string]string{
 	"share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1",
 	"sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
 	"ssl.keystore.type":       "PEM", "ssl.truststore.type": "PEM",
+}
+
+// kafkaDefaults are the defaults in Kafka of those.
+var kafkaDefaults = map[string]string{}
+
+// KafkaDefault returns the default that a setting has in Kafka, where it has another
+// one here.
+func KafkaDefault(name string) (string, bool) {
+	v, ok := kafkaDefaults[name]
+	return v, ok
 }
 
 // brokerConfigs are all settings of a broker of Apache Kafka 4.1, and our own.
@@ -65,6 +83,10 @@ var brokerConfigs = func() map[string]ConfigDef {
 	}
 	for name, value := range ourDefaults {
 		def := out[name]
+		kafkaDefaults[name] = "none"
+		if !def.Null {
+			kafkaDefaults[name] = def.Default
+		}
 		def.Default, def.Null = value, false
 		out[name] = def
 	}

@@ -47,7 +47,7 @@ var nodeConfigs = map[string]ConfigDef{
 	"num.recovery.threads.per.data.dir":                {Type: Int, Default: "2", Min: 1, Bounded: true, Update: ClusterWide, Doc: noThreads},
 	"num.replica.alter.log.dirs.threads":               {Type: Int, Null: true, Doc: noReplication},
 	"num.replica.fetchers":                             {Type: Int, Default: "1", Update: ClusterWide, Doc: noReplication},
-	"process.roles":                                    {Type: List, Null: true, Values: []string{"broker", "controller"}, Doc: "broker, or broker and controller; both are in one process here."},
+	"process.roles":                                    {Type: List, Null: true, Values: []string{"broker", "controller"}, Doc: "No effect here: there are no other processes to share roles with."},
 	"replica.fetch.backoff.ms":                         {Type: Int, Default: "1000", Bounded: true, Doc: noReplication},
 	"replica.fetch.max.bytes":                          {Type: Int, Default: "1048576", Bounded: true, Doc: noReplication},
 	"replica.fetch.min.bytes":                          {Type: Int, Default: "1", Doc: noReplication},

@@ -13,7 +13,7 @@ var groupCoordinatorConfigs = map[string]ConfigDef{
 	"group.consumer.regex.refresh.interval.ms":                    {Type: Int, Default: "600000", Min: 10000, Bounded: true, Internal: true, Doc: "No effect here: expressions are resolved when topics come and go."},
 	"group.consumer.session.timeout.ms":                           {Type: Int, Default: "45000", Min: 1, Bounded: true, Doc: "After how long without a heartbeat a member of the consumer protocol is removed."},
 	"group.coordinator.append.linger.ms":                          {Type: Int, Default: "5", Bounded: true, Doc: noThreads},
-	"group.coordinator.rebalance.protocols":                       {Type: List, Default: "classic,consumer,streams", Values: []string{"consumer", "classic", "share", "streams"}, Doc: "classic and consumer are served; others that are named are not."},
+	"group.coordinator.rebalance.protocols":                       {Type: List, Default: "classic,consumer,streams", Values: []string{"consumer", "classic", "share", "streams"}, Doc: "No effect here: classic and consumer are what is served."},
 	"group.coordinator.threads":                                   {Type: Int, Default: "4", Min: 1, Bounded: true, Doc: noThreads},
 	"group.initial.rebalance.delay.ms":                            {Type: Int, Default: "3000", Doc: "How long the first rebalance of an empty classic group waits for more members."},
 	"group.max.session.timeout.ms":                                {Type: Int, Default: "1800000", Doc: "The longest session timeout of a classic member."},

@@ -20,6 +20,7 @@ var ownConfigs = map[string]ConfigDef{
 	"quokka.listen":                   {Type: String, Null: true, Doc: "The address of a single listener, as host:port; in place of listeners."},
 	"quokka.advertise":                {Type: String, Null: true, Doc: "The host:port that its clients are told to connect to; not set: the address by which they came."},
 	"quokka.sasl":                     {Type: Bool, Default: "false", Doc: "Whether its clients have to log in."},
+	"quokka.scrub.bytes.per.second":   {Type: Long, Default: "8388608", Doc: "How much is read in the background to find damage in old segments, each of which is read once a week; negative: nothing."},
 	"quokka.tls.cert":                 {Type: String, Null: true, Doc: "PEM file with its certificate chain, which encrypts it; read again when it changes."},
 	"quokka.tls.key":                  {Type: String, Null: true, Doc: "PEM file with the key of that certificate, not encrypted."},
 	"quokka.tls.client.ca":            {Type: String, Null: true, Doc: "PEM file with authorities' certificates: its clients must show a certificate of one of them."},

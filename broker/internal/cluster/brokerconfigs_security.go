@@ -72,7 +72,7 @@ var securityConfigs = map[string]ConfigDef{
 	"ssl.keystore.key":                                    {Type: Password, Null: true, Update: PerBroker, Doc: "The key itself, in PEM, not encrypted."},
 	"ssl.keystore.location":                               {Type: String, Null: true, Update: PerBroker, Doc: "PEM file with the certificate chain and the key, read again when it changes."},
 	"ssl.keystore.password":                               {Type: Password, Null: true, Update: PerBroker, Doc: "No effect here: PEM files have no password."},
-	"ssl.keystore.type":                                   {Type: String, Default: "JKS", Update: PerBroker, Doc: "PEM. Other stores have to be converted first."},
+	"ssl.keystore.type":                                   {Type: String, Default: "JKS", Update: PerBroker, Doc: "No effect here: stores are read as PEM; others are refused with how to convert them."},
 	"ssl.principal.mapping.rules":                         {Type: String, Default: "DEFAULT", Doc: "How the subject of a client's certificate becomes its principal."},
 	"ssl.protocol":                                        {Type: String, Default: "TLSv1.3", Update: PerBroker, Doc: noJava},
 	"ssl.provider":                                        {Type: String, Null: true, Update: PerBroker, Doc: noJava},
@@ -81,5 +81,5 @@ var securityConfigs = map[string]ConfigDef{
 	"ssl.truststore.certificates":                         {Type: Password, Null: true, Update: PerBroker, Doc: "The same certificates themselves, in PEM."},
 	"ssl.truststore.location":                             {Type: String, Null: true, Update: PerBroker, Doc: "PEM file with the certificates of the authorities that clients' certificates are checked by, read again when it changes."},
 	"ssl.truststore.password":                             {Type: Password, Null: true, Update: PerBroker, Doc: "No effect here: PEM files have no password."},
-	"ssl.truststore.type":                                 {Type: String, Default: "JKS", Update: PerBroker, Doc: "PEM. Other stores have to be converted first."},
+	"ssl.truststore.type":                                 {Type: String, Default: "JKS", Update: PerBroker, Doc: "No effect here: stores are read as PEM; others are refused with how to convert them."},
 }

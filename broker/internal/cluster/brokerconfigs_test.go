@@ -29,9 +29,8 @@ func kafkaConfigs(t *testing.T, file string) map[string]kafkaConfig {
 }
 
 var (
-	typeNames   = map[ConfigType]string{Bool: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST", Class: "CLASS", Password: "PASSWORD"}
-	updateNames = map[Update]string{ReadOnly: "read-only", PerBroker: "per-broker", ClusterWide: "cluster-wide"}
-	bounds      = regexp.MustCompile(`^\[(-?[\d.]+),\.\.\.(?:,(-?[\d.]+))?\](?: or (-?\d+))?$`)
+	typeNames = map[ConfigType]string{Bool: "BOOLEAN", String: "STRING", Int: "INT", Short: "SHORT", Long: "LONG", Double: "DOUBLE", List: "LIST", Class: "CLASS", Password: "PASSWORD"}
+	bounds    = regexp.MustCompile(`^\[(-?[\d.]+),\.\.\.(?:,(-?[\d.]+))?\](?: or (-?\d+))?$`)
 )
 
 // sameAs compares a definition with Kafka's.
@@ -117,8 +116,8 @@ func TestBrokerConfigsAreKafkas(t *testing.T) {
 			continue
 		}
 		def.sameAs(t, k, ourDefaults)
-		if updateNames[def.Update] != k.update {
-			t.Errorf("%s is %s, in Kafka %s", name, updateNames[def.Update], k.update)
+		if def.Update.String() != k.update {
+			t.Errorf("%s is %s, in Kafka %s", name, def.Update, k.update)
 		}
 	}
 	for name, def := range BrokerConfigs() {

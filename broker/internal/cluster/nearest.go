@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Nearest returns the name of the broker's setting that is most like name, and how
+// nearest returns the name of the broker's setting that is most like name, and how
 // many letters are different.
-func Nearest(name string) (string, int) {
+func nearest(name string) (string, int) {
 	best, least := "", len(name)+1
 	for known := range brokerConfigs {
 		if d := distance(name, known, least); d < least || d == least && known < best {
@@ -24,11 +24,14 @@ const nearEnough = 3
 // DidYouMean is a question for an error about an unknown name, "" where no known
 // one is like it.
 func DidYouMean(name string) string {
-	if known, d := Nearest(name); d <= nearEnough {
+	if known, d := nearest(name); d <= nearEnough {
 		return fmt.Sprintf("; did you mean %s?", known)
 	}
 	return ""
 }
+
+// Distance is the edit distance of two names.
+func Distance(a, b string) int { return distance(a, b, len(a)+len(b)) }
 
 // distance is the edit distance of a and b; above limit any larger number.
 func distance(a, b string, limit int) int {

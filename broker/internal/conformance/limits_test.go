@@ -114,19 +114,26 @@ func TestLimits(t *testing.T) {
 	metric(t, b, "kafka_server_fetch_session_cache_num_incremental_fetch_sessions")
 }
 
-// TestDecompressedLimit: a small batch that decompresses to too much is refused where
-// its records are looked at.
+// TestDecompressedLimit: a small batch that decompresses to a lot is refused where
+// its records are looked at, and costs no such memory; one below the bound is taken.
 func TestDecompressedLimit(t *testing.T) {
 	b := start(t)
 	c := dial(t, b.Addr())
-	c.create("compacted", 1, "cleanup.policy", "compact", "max.message.bytes", "10000000")
-	builder := record.NewBuilder(record.Options{Codec: record.Snappy})
-	value := make([]byte, 1<<20)
-	for range 65 {
-		builder.Add(record.Record{Timestamp: time.Now().UnixMilli(), Key: []byte("k"), Value: value})
+	c.create("compacted", 1, "cleanup.policy", "compact")
+	c.create("anew", 1, "compression.type", "lz4")
+	bomb := func(mib int) []byte {
+		builder := record.NewBuilder(record.Options{Codec: record.Zstd})
+		for range mib {
+			builder.Add(record.Record{Timestamp: time.Now().UnixMilli(), Key: []byte("k"), Value: make([]byte, 1<<20)})
+		}
+		return builder.Batch()
 	}
-	expect(t, "a bomb", c.produce("compacted", builder.Batch()).ErrorCode, 10)
+	in := bomb(65)
+	for _, topic := range []string{"compacted", "anew"} {
+		expect(t, topic, c.produce(topic, slices.Clone(in)).ErrorCode, 10)
+	}
 	hits(t, b, "decompressed")
+	expect(t, "below the bound", c.produce("compacted", bomb(60)).ErrorCode, 0)
 }
 
 // TestDecodeMemory: requests wait for the memory to be decoded in, and are answered;

@@ -56,9 +56,8 @@ type echo struct {
 	seen atomic.Int64
 }
 
-func (e *echo) Handle(_ context.Context, s *api.Session, req *wire.Request) (api.Reply, error) {
+func (e *echo) Handle(_ context.Context, _ *api.Session, req *wire.Request) (api.Reply, error) {
 	e.seen.Add(1)
-	s.SetWaits(e.wait != nil)
 	return func(ctx context.Context, v *wire.Vec) error {
 		if e.wait != nil {
 			select {
