@@ -20,9 +20,16 @@ type cell struct {
 	// load is the share of our own throughput at which latencies are measured;
 	// zero: as fast as it goes.
 	load float64
-	// consume: also read everything back.
-	consume bool
+	// consume: also read everything back; cold: from the disk.
+	consume, cold bool
+	// tail: somebody reads what is produced at a load as it comes, and the latencies
+	// are those from the moment a record was due to the moment it was read.
+	tail bool
 }
+
+// keepsNothing says whether a server cannot take part in a cell because it has only
+// one batch to hand out.
+func (c cell) keepsNothing(server string) bool { return server == nobody && (c.cold || c.tail) }
 
 // records is how many a round has: as many from each producer.
 func (c cell) records() int { return int(c.bytes) / c.size / c.producers * c.producers }
@@ -55,12 +62,14 @@ func matrix(bytes int64) []cell {
 		for _, partitions := range []int32{1, 12} {
 			add(fmt.Sprintf("sync %d on %d", n, partitions), func(c *cell) {
 				c.sync, c.producers, c.partitions, c.size, c.consume = true, n, partitions, 100, false
-				c.bytes = int64(n) * bytes / 4000
+				c.bytes = int64(n) * bytes / 3000
 			})
 		}
 	}
 	for _, load := range []float64{.5, .8} {
 		add(fmt.Sprintf("latency at %.0f %%", 100*load), func(c *cell) { c.load, c.consume = load, false })
 	}
+	add("read at the tail, at 50 %", func(c *cell) { c.load, c.consume, c.tail = .5, false, true })
+	add("cold", func(c *cell) { c.cold = true })
 	return cells
 }

@@ -14,4 +14,10 @@
 //	make bench-broker                        at most 20 minutes
 //	make bench-broker BENCH=-full            more rounds and bytes, at most 2 hours
 //	make bench-broker BENCH='-cells sync'    the cells whose names match
+//
+// What a change does: -before takes another build of this program, and its broker
+// takes turns with ours; -profile writes CPU profiles of ours.
+//
+//	go build -o /tmp/before ./deploy/brokerbench    of the state before
+//	make bench-broker BENCH='-before /tmp/before -servers null,kfake -cells ^os$ -mb 512 -profile /tmp -startup=false'
 package main

@@ -47,10 +47,22 @@ func round(ctx context.Context, s *server, c cell, number int, rate float64) (f 
 	if err != nil {
 		return f, err
 	}
+	var follower *follower
+	if c.tail {
+		if follower, err = follow(ctx, s, c, topic, n); err != nil {
+			closeAll(clients)
+			return f, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
 	begin := time.Now()
 	f.latencies, err = produce(ctx, clients, c, n, rate)
 	f.produced = float64(n) / time.Since(begin).Seconds()
 	closeAll(clients)
+	if c.tail {
+		var late error
+		f.latencies, late = follower.wait()
+		err = errors.Join(err, late)
+	}
 	if err != nil {
 		return f, fmt.Errorf("%s: produce: %w", s.name, err)
 	}
@@ -60,6 +72,11 @@ func round(ctx context.Context, s *server, c cell, number int, rate float64) (f 
 	}
 	f.produceCPU = after.minus(before).perGB(c.bytes)
 	if c.consume {
+		if c.cold {
+			if err := evict(s.dir); err != nil {
+				return f, err
+			}
+		}
 		begin = time.Now()
 		if err := consume(ctx, s, topic, n); err != nil {
 			return f, fmt.Errorf("%s: consume: %w", s.name, err)
@@ -161,7 +178,7 @@ func produce(ctx context.Context, clients []*kgo.Client, c cell, n int, rate flo
 			case c.sync:
 				own, err = synchronously(ctx, client, each, values(c.size, i))
 			case c.load > 0:
-				own, err = paced(ctx, client, each, rate/float64(c.producers), values(c.size, i))
+				own, err = paced(ctx, client, each, rate/float64(c.producers), values(c.size, i), c.tail)
 			default:
 				err = flatOut(ctx, client, each, values(c.size, i))
 			}
@@ -218,31 +235,6 @@ func synchronously(ctx context.Context, client *kgo.Client, n int, values [][]by
 		took = append(took, ms(time.Since(begin)))
 	}
 	return took, nil
-}
-
-// paced sends at a rate, whatever the answers, and measures from the moment each
-// record was due.
-func paced(ctx context.Context, client *kgo.Client, n int, rate float64, values [][]byte) ([]float64, error) {
-	took := make([]float64, n)
-	var first atomic.Pointer[error]
-	begin := time.Now()
-	for i := range n {
-		due := begin.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-		if early := time.Until(due); early > time.Millisecond {
-			time.Sleep(early)
-		}
-		client.Produce(ctx, &kgo.Record{Value: values[i%len(values)]}, func(_ *kgo.Record, err error) {
-			took[i] = ms(time.Since(due))
-			if err != nil {
-				first.CompareAndSwap(nil, &err)
-			}
-		})
-	}
-	err := client.Flush(ctx)
-	if failed := first.Load(); failed != nil {
-		err = errors.Join(*failed, err)
-	}
-	return took, err
 }
 
 // consume reads n records from the start.

@@ -37,6 +37,7 @@ func exit(err error) {
 // bench is what is to be measured.
 type bench struct {
 	rounds  int
+	paced   time.Duration // how long a round at a load lasts
 	cells   []cell
 	servers []string // the first is ours
 	before  string   // the program of server before
@@ -49,15 +50,16 @@ func run(ctx context.Context) error {
 	full := flag.Bool("full", false, "more rounds and bytes: up to two hours")
 	pattern := flag.String("cells", "", "only cells whose names match this regular expression")
 	rounds := flag.Int("rounds", 6, "rounds of each cell, of which the first is discarded")
-	megabytes := flag.Int64("mb", 96, "MB of values in a round of the base cell")
+	megabytes := flag.Int64("mb", 160, "MB of values in a round of the base cell")
 	names := flag.String("servers", strings.Join([]string{nobody, fake, apache}, ","), "what to measure beside ours")
 	other := flag.String("before", "", "another build of this program, whose broker is measured as well: the figures of a change")
 	flag.StringVar(&profiles, "profile", "", "directory for CPU profiles of our broker, one for each flush policy")
 	readBack := flag.Bool("consume", true, "also read back what was produced")
 	startup := flag.Bool("startup", true, "also measure start, memory at rest and recovery after kill -9")
 	flag.Parse()
+	paced := 3 * time.Second
 	if *full {
-		*rounds, *megabytes = 11, 4**megabytes
+		*rounds, *megabytes, paced = 11, 3**megabytes, 10*time.Second
 	}
 	if *rounds < 2 {
 		return fmt.Errorf("-rounds %d: want at least 2, the first is discarded", *rounds)
@@ -71,7 +73,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{rounds: *rounds, servers: []string{quokka}, before: *other, dir: dir, progress: term.New(os.Stderr)}
+	b := &bench{rounds: *rounds, paced: paced, servers: []string{quokka}, before: *other, dir: dir, progress: term.New(os.Stderr)}
 	if *other != "" {
 		b.servers = append(b.servers, before)
 	}

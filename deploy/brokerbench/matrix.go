@@ -77,17 +77,21 @@ func (b *bench) cell(ctx context.Context, servers []*server, c cell, number *int
 	rate := 0.0
 	if c.load > 0 {
 		flat := c
-		flat.load = 0
+		flat.load, flat.tail = 0, false
 		f, err := round(ctx, servers[0], flat, *number, 0)
 		if err != nil {
 			return nil, err
 		}
 		*number++
 		rate = c.load * f.produced
+		c.bytes = int64(rate * b.paced.Seconds() * float64(c.size))
 	}
 	m := measured{}
 	for i := range b.rounds {
 		for _, s := range servers {
+			if c.keepsNothing(s.name) {
+				continue
+			}
 			b.progress.Live("  %s, round %d of %d: %s", c.name, i+1, b.rounds, s.name)
 			f, err := round(ctx, s, c, *number, rate)
 			if err != nil {
@@ -150,12 +154,16 @@ func (b *bench) print(results []measured) {
 			fmt.Println()
 		}
 	}
-	fmt.Printf("\nServer CPU, user + system seconds for a GB: produce; consume. Highest resident memory, MB\n\n| cell | %s |\n|---%s|\n", strings.Join(b.servers, " | "), strings.Repeat("|---", len(b.servers)))
+	fmt.Printf("\nServer CPU, user + system seconds for a GB: produce; consume. Highest resident memory, MB. Then all our CPU ÷ theirs: produce; consume\n\n| cell | %s | ÷ %s |\n|---%s|\n",
+		strings.Join(b.servers, " | "), strings.Join(peers, " | ÷ "), strings.Repeat("|---", len(b.servers)+len(peers)))
 	for i, c := range b.cells {
 		if !c.sync && c.load == 0 {
 			fmt.Printf("| %s |", c.name)
 			for _, s := range b.servers {
 				fmt.Printf(" %s |", cost(results[i][s]))
+			}
+			for _, p := range peers {
+				fmt.Printf(" %s |", costRatio(results[i][quokka], results[i][p]))
 			}
 			fmt.Println()
 		}
@@ -189,6 +197,9 @@ func speed(m measured, c cell, of func(figures) float64) string {
 }
 
 func latency(rounds []figures) string {
+	if len(rounds) == 0 {
+		return "–"
+	}
 	var all []float64
 	for _, f := range rounds {
 		all = append(all, f.latencies...)
@@ -196,17 +207,40 @@ func latency(rounds []figures) string {
 	return fmt.Sprintf("%.2f, %.2f, %.2f", quantile(all, .5), quantile(all, .99), quantile(all, .999))
 }
 
-// cost adds the rounds up: the clock of processor time ticks too slowly for one.
+// cost is a server's processor time and memory.
 func cost(rounds []figures) string {
-	part := func(of func(figures) [2]float64) string {
-		var user, sys float64
-		for _, f := range rounds {
-			user, sys = user+of(f)[0], sys+of(f)[1]
-		}
-		n := float64(max(len(rounds), 1))
-		return fmt.Sprintf("%.2f + %.2f", user/n, sys/n)
+	if len(rounds) == 0 {
+		return "–"
 	}
-	return fmt.Sprintf("%s; %s; %.0f",
-		part(func(f figures) [2]float64 { return f.produceCPU }), part(func(f figures) [2]float64 { return f.consumeCPU }),
+	produce, consume := spent(rounds)
+	return fmt.Sprintf("%.2f + %.2f; %.2f + %.2f; %.0f", produce[0], produce[1], consume[0], consume[1],
 		median(column(rounds, func(f figures) float64 { return float64(f.peak) / 1e6 })))
+}
+
+// spent is the mean over the rounds: the clock of processor time ticks too slowly
+// for one of them.
+func spent(rounds []figures) (produce, consume [2]float64) {
+	n := float64(len(rounds))
+	for _, f := range rounds {
+		for i := range 2 {
+			produce[i] += f.produceCPU[i] / n
+			consume[i] += f.consumeCPU[i] / n
+		}
+	}
+	return produce, consume
+}
+
+func costRatio(ours, theirs []figures) string {
+	if len(theirs) == 0 {
+		return "–"
+	}
+	p, c := spent(ours)
+	q, d := spent(theirs)
+	ratio := func(a, b [2]float64) string {
+		if b[0]+b[1] == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f", (a[0]+a[1])/(b[0]+b[1]))
+	}
+	return ratio(p, q) + "; " + ratio(c, d)
 }

@@ -36,6 +36,7 @@ const (
 type server struct {
 	name string
 	addr string
+	dir  string
 	pid  int
 	// ready is how long it took from its start to its first answer.
 	ready time.Duration
@@ -80,7 +81,7 @@ func (b *bench) start(ctx context.Context, name, flush, dir string) (*server, er
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s does not start: %w", name, err), end(syscall.SIGKILL)())
 	}
-	s := &server{name: name, addr: strings.TrimSpace(line), pid: cmd.Process.Pid, stop: end(syscall.SIGTERM), kill: end(syscall.SIGKILL)}
+	s := &server{name: name, addr: strings.TrimSpace(line), dir: dir, pid: cmd.Process.Pid, stop: end(syscall.SIGTERM), kill: end(syscall.SIGKILL)}
 	if err := await(ctx, s.addr); err != nil {
 		return nil, errors.Join(err, s.kill())
 	}
@@ -164,7 +165,7 @@ func startKafka(ctx context.Context, flush, dir string) (*server, error) {
 		return nil, err
 	}
 	end := func() error { return c.Kill(context.WithoutCancel(ctx), 1) }
-	s := &server{name: apache, addr: c.Addrs()[0], ready: time.Since(begin), stop: end, kill: end}
+	s := &server{name: apache, addr: c.Addrs()[0], dir: dir, ready: time.Since(begin), stop: end, kill: end}
 	text, err := os.ReadFile(filepath.Join(dir, "1", "node-1", "pid"))
 	if err == nil {
 		s.pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
