@@ -171,6 +171,24 @@ func (l *Log) checkpointAtMark() error {
 	return l.checkpointAt(*m)
 }
 
+// checkpointIdle makes a checkpoint at the end of a log to which nothing was appended
+// since the last look: a start need not read its tail then, and takes damage in it for
+// what it is.
+func (l *Log) checkpointIdle() error {
+	l.Lock()
+	idle := l.Refuses() == nil && l.end == l.idleAt && l.durable == l.end && l.saved.recovery < l.end
+	l.idleAt = l.end
+	l.Unlock()
+	if !idle {
+		return nil
+	}
+	l.upkeep.Lock()
+	defer l.upkeep.Unlock()
+	l.io.Lock()
+	defer l.io.Unlock()
+	return l.checkpointEnd()
+}
+
 // checkpointAt saves all derived state up to m, which is durable, then the
 // checkpoint that relies on it. upkeep is held.
 func (l *Log) checkpointAt(m mark) error {

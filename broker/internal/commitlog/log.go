@@ -97,6 +97,7 @@ type Log struct {
 	unsynced    int64        // bytes written and not synced
 	lives       atomic.Int64 // rises when journal entries of this log become worthless
 	clean       bool         // closed with everything synced
+	idleAt      int64        // the end when it was last looked at
 	closing     atomic.Bool  // a compaction under way is to give up
 	stopped     error        // *record.Error once the log is not to be used any more
 	frozen      error        // *record.Error once nothing is written to it any more

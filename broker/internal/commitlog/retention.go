@@ -33,7 +33,7 @@ func (c *Committer) cleanLogs(every time.Duration) {
 				return
 			default:
 			}
-			if err := l.Clean(); err != nil {
+			if err := errors.Join(l.Clean(), l.checkpointIdle()); err != nil {
 				c.cfg.Logger.Warn("cleaning a log failed, it is tried again later", "dir", l.opts.Dir, "err", err)
 			}
 		}

@@ -362,50 +362,6 @@ func TestCompactionRespectsLags(t *testing.T) {
 	}
 }
 
-// TestCompactionBoundsDisk overwrites few keys many times.
-func TestCompactionBoundsDisk(t *testing.T) {
-	e := newEnv(t, func(e *env) {
-		e.flush = commitlog.FlushOS
-		e.cfg = commitlog.Config{Compact: true, SegmentBytes: 256 << 10}
-		e.clean = time.Hour // a new segment brings it forward
-	})
-	var last *Pending
-	const n = 2000
-	for i := range n {
-		b := record.NewBuilder(record.Options{})
-		for k := range 100 {
-			b.Add(record.Record{Timestamp: time.Now().UnixMilli(), Key: fmt.Appendf(nil, "key-%d", (i*100+k)%1000), Value: fmt.Appendf(nil, "value-%d", i)})
-		}
-		last = e.append(b.Batch(), Client)
-	}
-	wait(t, last.Durable())
-	if err := e.log.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	const live = 1000 * 40
-	for deadline := time.Now().Add(20 * time.Second); e.Size() >= 3*256<<10+live; time.Sleep(5 * time.Millisecond) {
-		_ = e.log.Sync()
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are left", e.Size())
-		}
-	}
-	latest := map[string]string{}
-	for _, r := range records(t, e.Partition, ReadUncommitted) {
-		latest[r.key] = r.value
-	}
-	if len(latest) != 1000 {
-		t.Fatalf("%d keys are left", len(latest))
-	}
-	for k, v := range latest {
-		var key, batch int
-		_, _ = fmt.Sscanf(k, "key-%d", &key)
-		_, _ = fmt.Sscanf(v, "value-%d", &batch)
-		if batch*100%1000/100 != key/100 || batch < n-10 {
-			t.Fatalf("%s has %s", k, v)
-		}
-	}
-}
-
 // TestCompactionSmallMap compacts in several passes when the map cannot hold all keys.
 func TestCompactionSmallMap(t *testing.T) {
 	e, now := compactEnv(t, func(e *env) { e.cfg.SegmentBytes = 20000; e.compactMemory = 1 })

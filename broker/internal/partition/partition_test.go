@@ -29,6 +29,7 @@ type env struct {
 	journal, compactMemory int64
 	clean                  time.Duration // between background cleanings; 0 = none
 	space                  commitlog.Space
+	dir                    string // of the data; "" = /data
 	c                      *commitlog.Committer
 	*Partition
 }
@@ -44,6 +45,9 @@ func newEnv(t testing.TB, edit func(*env)) *env {
 	if e.clean == 0 {
 		e.clean = -1
 	}
+	if e.dir == "" {
+		e.dir = "/data"
+	}
 	e.open()
 	t.Cleanup(e.close)
 	return e
@@ -52,12 +56,12 @@ func newEnv(t testing.TB, edit func(*env)) *env {
 func (e *env) open() {
 	e.Helper()
 	var err error
-	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: "/data", Flush: e.flush, JournalBytes: e.journal, JournalAfter: 3, CleanEvery: e.clean, CompactMemory: e.compactMemory, Space: e.space, Logger: quiet})
+	e.c, err = commitlog.NewCommitter(commitlog.CommitterConfig{FS: e.fs, Dir: e.dir, Flush: e.flush, JournalBytes: e.journal, JournalAfter: 3, CleanEvery: e.clean, CompactMemory: e.compactMemory, Space: e.space, Logger: quiet})
 	if err != nil {
 		e.Fatal(err)
 	}
 	e.epoch++
-	e.Partition, err = Open(Config{FS: e.fs, Dir: "/data/t-0", Topic: "t", TopicID: [16]byte{1}, LeaderEpoch: e.epoch, Log: e.cfg, Committer: e.c, Logger: quiet, Now: e.now})
+	e.Partition, err = Open(Config{FS: e.fs, Dir: e.dir + "/t-0", Topic: "t", TopicID: [16]byte{1}, LeaderEpoch: e.epoch, Log: e.cfg, Committer: e.c, Logger: quiet, Now: e.now})
 	if err != nil {
 		e.Fatal(err)
 	}
