@@ -19,7 +19,7 @@ type lateWorld struct {
 	c     *Committer
 	mem   *fsys.Mem
 	syncs atomic.Int64 // of the segment
-	topic  Config
+	topic Config
 }
 
 func newLateWorld(t *testing.T, cfg CommitterConfig, topic Config) *lateWorld {
