@@ -102,7 +102,7 @@ func (c Command) settings(flags layer, config string, notes *[]string) (layer, e
 			return nil, err
 		}
 	}
-	return merge(fromFile, env, flags), nil
+	return merge(report, fromFile, env, flags), nil
 }
 
 func (c Command) logger(level slog.Level, format string) (*slog.Logger, error) {

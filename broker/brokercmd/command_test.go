@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.uber.org/goleak"
 
 	"github.com/quokka-stream/quokka/broker"
@@ -221,6 +223,41 @@ func TestHelp(t *testing.T) {
 	}
 	if list := text("--list-settings"); strings.Count(list, "\n") < 600 || !strings.Contains(list, "num.partitions=1\n  read-only. Partitions of a topic") {
 		t.Errorf("the list of settings: %s", list)
+	}
+}
+
+// TestFirstUsers: the users of a file can log in, and a super user may do what the
+// first rule forbids the others.
+func TestFirstUsers(t *testing.T) {
+	users := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(users, []byte("# first users\nadmin:se:cret\n\nalice:wonder\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, Command{}, "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--sasl", "--users-file", users, "--super-users", "User:CN=x,O=y;User:admin")
+	addr := r.out.after(t, "listening on ", ",")
+	as := func(user, password string) *kadm.Client {
+		c, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.SASL(scram.Auth{User: user, Pass: password}.AsSha256Mechanism()), kgo.RequestRetries(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		return kadm.NewClient(c)
+	}
+	admin, alice := as("admin", "se:cret"), as("alice", "wonder")
+	if _, err := alice.CreateTopic(t.Context(), 1, 1, nil, "before"); err != nil {
+		t.Errorf("before the first rule: %v", err)
+	}
+	if _, err := admin.CreateACLs(t.Context(), kadm.NewACLs().Topics("x").ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpRead).Allow("User:x").AllowHosts()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.CreateTopic(t.Context(), 1, 1, nil, "after"); err == nil {
+		t.Error("after the first rule a user may still do everything")
+	}
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "super"); err != nil {
+		t.Errorf("the super user: %v", err)
+	}
+	if _, err := as("alice", "land").Metadata(t.Context()); err == nil {
+		t.Error("with a wrong password")
 	}
 }
 

@@ -130,14 +130,16 @@ var (
 )
 
 // merge puts layers together, the later ones over the earlier ones.
-func merge(layers ...layer) layer {
+func merge(report func(format string, args ...any), layers ...layer) layer {
 	out := layer{}
 	for _, l := range layers {
-		if l["listeners"] != "" {
-			maps.DeleteFunc(out, func(name, _ string) bool { return slices.Contains(single, name) })
-		}
-		if l["quokka.listen"] != "" {
-			maps.DeleteFunc(out, func(name, _ string) bool { return slices.Contains(named, name) })
+		for by, others := range map[string][]string{"listeners": single, "quokka.listen": named} {
+			for _, name := range others {
+				if l[by] != "" && out[name] != "" {
+					report("%s, given by a flag or the environment, takes the place of %s, given below it", by, name)
+					delete(out, name)
+				}
+			}
 		}
 		if l["log.dirs"] != "" {
 			delete(out, "log.dir")
