@@ -120,7 +120,7 @@ func (l *load) readLog(c *kgo.Client, topic string, id kadm.TopicID, partition i
 		l.t.Errorf("%s: the log begins at %d, %d was acknowledged", log, start.Offset, l.start)
 	}
 	for _, committed := range []bool{false, true} {
-		r := history.Read{Log: log, From: start.Offset, To: start.Offset, Committed: committed, Compacted: compacted, Complete: true}
+		r := history.Read{Log: log, From: start.Offset, To: start.Offset, Committed: committed, Compacted: compacted, Complete: true, Settled: true}
 		r.Began = l.rec.Tick()
 		for more := true; more; {
 			if more, err = l.fetch(l.ctx, c, id, partition, &r); err != nil {

@@ -47,6 +47,10 @@ func (c *StartBroker) apply(i *Image) error {
 	return nil
 }
 
+// mostPartitions bounds what one topic may have, so that a damaged command is refused
+// before memory is taken for it. The broker's own limits are far below.
+const mostPartitions = 1 << 20
+
 // CreateTopic creates a topic.
 type CreateTopic struct {
 	Name       string            `json:"name"`
@@ -60,6 +64,9 @@ type CreateTopic struct {
 func (c *CreateTopic) apply(i *Image) error {
 	if i.topics[c.Name] != nil {
 		return refuse(errcode.TopicAlreadyExists, "Topic '%s' already exists.", c.Name)
+	}
+	if c.Partitions < 0 || c.Partitions > mostPartitions {
+		return refuse(errcode.InvalidPartitions, "A topic cannot have %d partitions.", c.Partitions)
 	}
 	t := &Topic{Name: c.Name, ID: c.ID, Configs: c.Configs, Born: c.Born}
 	if t.Born == nil {
@@ -97,6 +104,9 @@ func (c *AddPartitions) apply(i *Image) error {
 	}
 	if c.Total <= t.Partitions() {
 		return refuse(errcode.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", t.Name, t.Partitions(), c.Total)
+	}
+	if c.Total > mostPartitions {
+		return refuse(errcode.InvalidPartitions, "A topic cannot have %d partitions.", c.Total)
 	}
 	grown := *t
 	grown.Born = slices.Clone(t.Born)

@@ -174,7 +174,7 @@ func (w *workload) checkAll(ends bool) {
 			w.t.Fatalf("%s has an open transaction: %+v", logName(t, i), o)
 		}
 		for _, iso := range []partition.Isolation{partition.ReadUncommitted, partition.ReadCommitted} {
-			w.read(p, t, i, iso, p.Offsets().LogStart, 1<<30)
+			w.read(p, t, i, iso, p.Offsets().LogStart, 1<<30, true)
 		}
 	})
 	if w.topic("t") != nil {

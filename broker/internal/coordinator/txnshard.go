@@ -234,17 +234,19 @@ func (x *Txns) writeMarkers(t *txn.Txn, coordinatorEpoch int32) bool {
 	}
 }
 
-// decision is the marker for one partition. Where the end of the transactions' log may
-// be lost, the decision that was found may be an old one, its marker written long ago,
-// and the transaction that is open in the partition a later one: in version 2 that has
-// the epoch of the marker. Nobody is known to have committed it, so it is aborted.
+// decision is the marker for one partition. Where the ends of logs may be lost, each by
+// itself, the transaction that is open in the partition need not be the one that was
+// decided: it may be a later one, of which the transactions' log knows nothing, or an
+// earlier one, whose marker the partition has lost. In version 2 each transaction has
+// an epoch of its own, one below its marker's. Another one's records are aborted:
+// nobody is known to have committed them.
 func (x *Txns) decision(p txn.Partition, t *txn.Txn, m record.Marker) record.Marker {
 	topic := x.cluster.Image().Topic(p.Topic)
 	if !t.Stale || !m.Commit || t.Version < 2 || topic == nil {
 		return m
 	}
 	if part, err := x.topics.Get(topic, p.Index); err == nil {
-		if epoch, open := part.OpenTxnEpoch(t.ProducerID); open && epoch == t.Epoch {
+		if epoch, open := part.OpenTxnEpoch(t.ProducerID); open && epoch != t.Epoch-1 {
 			m.Commit = false
 		}
 	}

@@ -412,12 +412,12 @@ func (w *workload) poll() {
 	}
 	o := p.Offsets()
 	iso := partition.Isolation(w.rng.IntN(2))
-	w.read(p, t, i, iso, o.LogStart+w.rng.Int64N(o.HighWatermark-o.LogStart+1), 1000)
+	w.read(p, t, i, iso, o.LogStart+w.rng.Int64N(o.HighWatermark-o.LogStart+1), 1000, false)
 }
 
 // read reads a log from an offset to its end, or about as far as maxBytes reach.
-func (w *workload) read(p *partition.Partition, t *cluster.Topic, index int32, iso partition.Isolation, from int64, maxBytes int) {
-	r := history.Read{Log: logName(t, index), From: from, To: from, Committed: iso == partition.ReadCommitted, Compacted: t.Name == "compact"}
+func (w *workload) read(p *partition.Partition, t *cluster.Topic, index int32, iso partition.Isolation, from int64, maxBytes int, settled bool) {
+	r := history.Read{Settled: settled, Log: logName(t, index), From: from, To: from, Committed: iso == partition.ReadCommitted, Compacted: t.Name == "compact"}
 	r.Began = w.rec.Tick()
 	for maxBytes > 0 {
 		res, err := p.Read(r.To, 500, iso, true)

@@ -58,6 +58,13 @@ func TestAnomalies(t *testing.T) {
 		{"an acknowledged record is missing at the end", func(h *History) {
 			h.Sends = append(h.Sends, Send{Span: Span{15, 16}, Log: "a", Value: "v9", Producer: "q", Outcome: OK, Offset: 6, Acks: -1})
 		}, []Kind{Lost}},
+		{"a record acknowledged by acks=1 is not below the high watermark yet", func(h *History) {
+			h.Sends = append(h.Sends, Send{Span: Span{15, 16}, Log: "a", Value: "v9", Producer: "q", Outcome: OK, Offset: 6, Acks: 1})
+		}, nil},
+		{"a record acknowledged by acks=1 is missing", func(h *History) {
+			h.Sends = append(h.Sends, Send{Span: Span{15, 16}, Log: "a", Value: "v9", Producer: "q", Outcome: OK, Offset: 6, Acks: 1})
+			h.Reads[1].Settled = true
+		}, []Kind{Lost}},
 		{"an acknowledged record is missing before the beginning", func(h *History) {
 			r := &h.Reads[1]
 			r.Start, r.From, r.Records = 1, 1, r.Records[1:]

@@ -60,6 +60,7 @@ type Read struct {
 	HighWatermark int64 // as it told with what was read; -1 = not told
 	Committed     bool  // read_committed
 	Complete      bool  // To was the end of the log, or its last stable offset
+	Settled       bool  // nothing was on its way: the end was that of all that is written
 	Compacted     bool  // records may be missing that a later one of their key replaces
 	Records       []Record
 }

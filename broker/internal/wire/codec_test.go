@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/alloc"
 )
 
 // fromKmsgProduce is what kmsg's view of a request is in ours.
@@ -159,7 +161,9 @@ func FuzzProduce(f *testing.F) {
 		if v < 3 || v > 13 {
 			return
 		}
-		got, err := ParseProduce(v, body)
+		var got *ProduceRequest
+		var err error
+		alloc.Within(t, len(body), func() { got, err = ParseProduce(v, body) })
 		if err != nil {
 			return
 		}
@@ -183,7 +187,9 @@ func FuzzFetch(f *testing.F) {
 		if v < 4 || v > 18 {
 			return
 		}
-		got, err := ParseFetch(v, body)
+		var got *FetchRequest
+		var err error
+		alloc.Within(t, len(body), func() { got, err = ParseFetch(v, body) })
 		if err != nil {
 			return
 		}

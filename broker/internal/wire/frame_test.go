@@ -8,6 +8,8 @@ import (
 	"io"
 	"runtime"
 	"testing"
+
+	"github.com/quokka-stream/quokka/broker/internal/alloc"
 )
 
 var testLimits = Limits{Unauthenticated: 64 << 10, Produce: 100 << 20, Other: 1 << 20}
@@ -72,5 +74,32 @@ func FuzzRequestHeader(f *testing.F) {
 		if err == nil && len(req.Body)+8 > len(frame) {
 			t.Fatal("the body is longer than the frame leaves")
 		}
+	})
+}
+
+// FuzzFrames reads frames, and their headers, off a connection that sends anything.
+// No frame is larger than its limit, none costs memory that was not sent for it.
+func FuzzFrames(f *testing.F) {
+	f.Add(frameOf(12, []byte{0, 18, 0, 3, 0, 0, 0, 1, 0, 1, 'x', 0}), true)
+	f.Add(frameOf(100<<20, []byte{0, 0, 0, 9, 0, 0, 0, 1}), true)
+	f.Add(frameOf(1<<31, []byte{0, 0, 0, 9, 0, 0, 0, 1}), false)
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), true)
+	f.Fuzz(func(t *testing.T, in []byte, authenticated bool) {
+		alloc.Within(t, len(in), func() {
+			r := bufio.NewReader(bytes.NewReader(in))
+			for {
+				frame, err := ReadFrame(r, testLimits, authenticated)
+				if err != nil {
+					return
+				}
+				if len(frame) > len(in) || !authenticated && len(frame) > testLimits.Unauthenticated {
+					t.Fatalf("a frame of %d bytes", len(frame))
+				}
+				if req, err := ParseRequest(frame); err == nil && len(req.Body)+8 > len(frame) {
+					t.Fatal("the body is longer than the frame leaves")
+				}
+				PutBuffer(frame)
+			}
+		})
 	})
 }

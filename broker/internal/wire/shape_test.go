@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/alloc"
 )
 
 // fill sets every field that kmsg may encode to something random.
@@ -116,13 +118,16 @@ func TestElementBytes(t *testing.T) {
 	}
 }
 
-// FuzzCharge: what the walk accepts, kmsg decodes; whatever it is, neither panics.
+// FuzzCharge: what the walk accepts, kmsg decodes, in the memory that is charged for
+// it; whatever it is, neither panics.
 func FuzzCharge(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for key := range shapes {
 		version := kmsg.RequestForKey(key).MaxVersion()
 		f.Add(key, version, randomRequest(rng, key, version).AppendTo(nil))
-		f.Add(key, int16(0), randomRequest(rng, key, 0).AppendTo(nil))
+		for v := range version {
+			f.Add(key, v, randomRequest(rng, key, v).AppendTo(nil))
+		}
 	}
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		if _, ok := shapes[key]; !ok {
@@ -133,11 +138,18 @@ func FuzzCharge(f *testing.F) {
 			return
 		}
 		req.SetVersion(version)
-		if _, err := charge(&Request{Key: key, Version: version, Body: body}); err != nil {
+		var charged int64
+		var err error
+		alloc.Within(t, len(body), func() { charged, err = charge(&Request{Key: key, Version: version, Body: body}) })
+		if err != nil {
 			return
 		}
-		if err := req.ReadFrom(body); err != nil {
+		used := alloc.Bytes(func() { err = req.ReadFrom(body) })
+		if err != nil {
 			t.Fatalf("key %d version %d: the walk accepts what kmsg refuses: %v", key, version, err)
+		}
+		if slack := int64(64 << 10); used > charged+slack {
+			t.Fatalf("key %d version %d: decoding %d bytes took %d, charged were %d", key, version, len(body), used, charged)
 		}
 	})
 }
