@@ -56,6 +56,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&profiles, "profile", "", "directory for CPU profiles of our broker, one for each flush policy")
 	readBack := flag.Bool("consume", true, "also read back what was produced")
 	startup := flag.Bool("startup", true, "also measure start, memory at rest and recovery after kill -9")
+	recovery := flag.Int64("recovery", 0, "measure nothing but the start after kill -9, with so many GB in 20 partitions")
 	flag.Parse()
 	paced := 3 * time.Second
 	if *full {
@@ -76,6 +77,9 @@ func run(ctx context.Context) error {
 	b := &bench{rounds: *rounds, paced: paced, servers: []string{quokka}, before: *other, dir: dir, progress: term.New(os.Stderr)}
 	if *other != "" {
 		b.servers = append(b.servers, before)
+	}
+	if *recovery > 0 {
+		return b.recoveries(ctx, *recovery)
 	}
 	for _, name := range []string{nobody, fake} {
 		if slices.Contains(strings.Split(*names, ","), name) {
