@@ -64,6 +64,11 @@ var javaTools = []tool{
 	{tools + "ClusterTool", "cluster-id --bootstrap-server BROKER", "Cluster ID"},
 	{tools + "StreamsResetter", "--application-id nobody --bootstrap-server BROKER --input-topics in", "Done"},
 	{tools + "DumpLogSegments", "--files DATA/topics/out-0/00000000000000000000.log --deep-iteration", "endTxnMarker: COMMIT"},
+	// The group copy and the transactional id copy are both in partition 23.
+	{tools + "DumpLogSegments", "--files DATA/topics/__consumer_offsets-23/00000000000000000000.log --offsets-decoder", `"group":"copy"`},
+	{tools + "DumpLogSegments", "--files DATA/topics/__consumer_offsets-5/00000000000000000000.log --offsets-decoder", `"groupId":"newer"`},
+	{tools + "DumpLogSegments", "--files DATA/topics/__transaction_state-23/00000000000000000000.log --transaction-log-decoder", `"transactionalId":"copy"`},
+	{tools + "DumpLogSegments", "--files DATA/topics/perf-0/00000000000000000000.index,DATA/topics/perf-0/00000000000000000000.timeindex --verify-index-only", "found to be in good health"},
 	{tools + "TopicCommand", "--bootstrap-server BROKER --delete --topic perf", ""},
 }
 

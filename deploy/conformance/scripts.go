@@ -21,7 +21,7 @@ func python(client string) func(context.Context, *bench, *result) error {
 		}
 		env := filepath.Join(b.cache, "python-"+client)
 		pip := []string{"-m", "pip", "install", "-q", "--disable-pip-version-check", client + "==" + r.suite.version}
-		pip = append(pip, "python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0")
+		pip = append(pip, "python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0", "cramjam==2.14.0")
 		for _, args := range [][]string{{python, "-m", "venv", env}, append([]string{filepath.Join(env, "bin", "python")}, pip...)} {
 			if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // Python
 				return notRun(lastLine(string(out)))

@@ -1,5 +1,5 @@
-"""confluent-kafka (librdkafka) and kafka-python against one broker: records in
-every codec, a group, a transaction. Prints a line for each check, "ok NAME" or
+"""confluent-kafka (librdkafka), kafka-python and aiokafka against one broker: records
+in every codec, groups, transactions where the client has them. Prints a line for each check, "ok NAME" or
 "failed NAME: WHY"; which client is the second argument."""
 import sys
 import time
@@ -111,4 +111,59 @@ def kafka_python():
         check("produce and consume, " + codec, run)
 
 
-{"confluent-kafka": confluent, "kafka-python": kafka_python}[client]()
+def aiokafka():
+    import asyncio
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+    async def consume(topic, n, **more):
+        c = AIOKafkaConsumer(topic, bootstrap_servers=broker, group_id="g" + uuid.uuid4().hex, auto_offset_reset="earliest", enable_auto_commit=False, **more)
+        await c.start()
+        try:
+            got = []
+            while len(got) < n:
+                got.append((await asyncio.wait_for(c.getone(), 20)).value)
+            await c.commit()
+            equal((await c.committed(TopicPartition(topic, 0))) >= n, True)
+            return got
+        finally:
+            await c.stop()
+
+    async def codec_round(codec):
+        topic = "aio-%s-%s" % (codec, uuid.uuid4().hex)
+        p = AIOKafkaProducer(bootstrap_servers=broker, compression_type=None if codec == "none" else codec, enable_idempotence=True)
+        await p.start()
+        for i in range(N):
+            await p.send(topic, b"value %d" % i, key=b"k")
+        await p.flush()
+        await p.stop()
+        equal(await consume(topic, N), [b"value %d" % i for i in range(N)])
+
+    async def transaction():
+        topic = "aio-txn-" + uuid.uuid4().hex
+        p = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=uuid.uuid4().hex)
+        await p.start()
+        for word, commit in ((b"aborted", False), (b"committed", True)):
+            await p.begin_transaction()
+            for _ in range(N):
+                await p.send(topic, word)
+            await (p.commit_transaction() if commit else p.abort_transaction())
+        await p.stop()
+        equal(set(await consume(topic, N, isolation_level="read_committed")), {b"committed"})
+
+    async def describe():
+        a = AIOKafkaAdminClient(bootstrap_servers=broker)
+        await a.start()
+        topic = "aio-admin-" + uuid.uuid4().hex
+        await a.create_topics([NewTopic(topic, 3, 1)])
+        equal(len((await a.describe_topics([topic]))[0]["partitions"]), 3)
+        await a.list_consumer_groups()
+        await a.close()
+
+    for codec in CODECS:
+        check("produce and consume, " + codec, lambda codec=codec: asyncio.run(codec_round(codec)))
+    check("transactions", lambda: asyncio.run(transaction()))
+    check("administration", lambda: asyncio.run(describe()))
+
+
+{"confluent-kafka": confluent, "kafka-python": kafka_python, "aiokafka": aiokafka}[client]()
