@@ -17,6 +17,13 @@
 // committed offsets, topics and settings come back likewise. Config.Flush trades
 // the power cut away for speed; a kill loses nothing acknowledged under any policy.
 //
+// # How it is set up
+//
+// Config has a field for what most programs need, and Settings for everything by its
+// name in Apache Kafka. Listeners may be several, each with its own security. Package
+// brokercmd is the command around a broker: flags, environment, properties file,
+// health, drain.
+//
 // # What is in it
 //
 // Frames and codecs are in internal/wire, connections in internal/server, request

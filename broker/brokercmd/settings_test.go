@@ -128,3 +128,21 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// FuzzProperties: whatever a file holds, it is read or refused, and a name and value
+// without special letters come back.
+func FuzzProperties(f *testing.F) {
+	for _, seed := range []string{"a=b", "a\\", `\u00`, "a=\\\nb", "!\n#\n:=", "\\:=\\="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		entries, err := parseProperties(text)
+		if err != nil {
+			return
+		}
+		again, err := parseProperties(text + "\nlast.name=value")
+		if err == nil && !continues(strings.TrimRight(text, "\r\n")) && (len(again) != len(entries)+1 || again[len(entries)].name != "last.name") {
+			t.Errorf("%q: %v, then %v", text, entries, again)
+		}
+	})
+}

@@ -177,7 +177,7 @@ func (c *Cluster) SetLocal(l Local) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	img := c.image.Load().clone()
-	img.Local = l
+	img.Local, img.defaults = l, nil
 	img.finish()
 	c.image.Store(img)
 }

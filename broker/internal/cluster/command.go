@@ -140,7 +140,7 @@ type SetBrokerConfigs struct {
 }
 
 func (c *SetBrokerConfigs) apply(i *Image) error {
-	i.BrokerConfigs = maps.Clone(c.Configs)
+	i.BrokerConfigs, i.defaults = maps.Clone(c.Configs), nil
 	if i.BrokerConfigs == nil {
 		i.BrokerConfigs = map[string]string{}
 	}
@@ -154,6 +154,7 @@ type SetNodeConfigs struct {
 }
 
 func (c *SetNodeConfigs) apply(i *Image) error {
+	i.defaults = nil
 	if len(c.Configs) == 0 {
 		delete(i.NodeConfigs, c.Node)
 		return nil

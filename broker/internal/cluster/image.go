@@ -75,6 +75,9 @@ type Image struct {
 	// lacking are the topics that want more replicas in sync than there are; most
 	// often none.
 	lacking map[ID]bool
+	// defaults are the broker's values of the settings of topics; nil: they have to be
+	// worked out.
+	defaults map[string]string
 }
 
 // Topic is a topic.
@@ -110,6 +113,9 @@ func (i *Image) Config(t *Topic, name string) string {
 	if v, ok := t.Configs[name]; ok {
 		return v
 	}
+	if v, ok := i.defaults[name]; ok {
+		return v
+	}
 	def := TopicConfigs[name]
 	if def.Synonym == "" {
 		return def.Default
@@ -121,8 +127,15 @@ func (i *Image) Config(t *Topic, name string) string {
 // that there is, so that acks=all cannot be had.
 func (i *Image) LacksReplicas(t *Topic) bool { return len(i.lacking) > 0 && i.lacking[t.ID] }
 
-// finish works out what is asked of every produced batch.
+// finish works out what is asked often: of every topic, and of every produced batch.
 func (i *Image) finish() {
+	if i.defaults == nil {
+		defaults := make(map[string]string, len(TopicConfigs))
+		for name := range TopicConfigs {
+			defaults[name] = i.Config(&Topic{}, name)
+		}
+		i.defaults = defaults
+	}
 	i.lacking = nil
 	standard := i.BrokerInt("min.insync.replicas") > 1
 	for id, t := range i.ids {

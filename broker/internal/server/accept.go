@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -44,7 +46,7 @@ type listening struct {
 	loggedIn, notLogin atomic.Int64
 }
 
-// Stats returns the figures of the listeners that are served.
+// Stats returns the figures of the listeners that are served, by name.
 func (s *Server) Stats() []Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,6 +58,7 @@ func (s *Server) Stats() []Stats {
 		}
 		out = append(out, st)
 	}
+	slices.SortFunc(out, func(a, b Stats) int { return cmp.Compare(a.Listener, b.Listener) })
 	return out
 }
 
