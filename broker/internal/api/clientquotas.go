@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -142,8 +144,6 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Enti
 		switch {
 		case part == nil:
 			return refuse("Unhandled client quota entity type: " + p.Type)
-		case part.Set:
-			return refuse("Invalid client quota entity, duplicate entity entry " + p.Type)
 		case p.Name == nil:
 			*part = quota.Default
 		case *p.Name == "":
@@ -158,7 +158,7 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Enti
 			*part = quota.Named(*p.Name)
 		}
 	}
-	if e.IP.Set && len(parts) > 1 {
+	if e.IP.Set && (e.User.Set || e.ClientID.Set) {
 		return refuse("Invalid quota entity combination, IP entity should not be combined with User or ClientId")
 	}
 	return e, nil
@@ -168,7 +168,12 @@ func (h *Handler) alterClientQuotas(ctx context.Context, c *call, kreq kmsg.Requ
 	req := kreq.(*kmsg.AlterClientQuotasRequest)
 	resp := req.ResponseKind().(*kmsg.AlterClientQuotasResponse)
 	allowed := h.allowed(c, auth.AlterConfigs, auth.Cluster, auth.ClusterName)
-	for _, entry := range req.Entries {
+	entries := entitiesOnce(req.Entries)
+	named := map[string]int{}
+	for _, entry := range entries {
+		named[entityKey(entry.Entity)]++
+	}
+	for _, entry := range unique(entries, func(e kmsg.AlterClientQuotasRequestEntry) string { return entityKey(e.Entity) }) {
 		out := kmsg.NewAlterClientQuotasResponseEntry()
 		for _, p := range entry.Entity {
 			oe := kmsg.NewAlterClientQuotasResponseEntryEntity()
@@ -176,15 +181,44 @@ func (h *Handler) alterClientQuotas(ctx context.Context, c *call, kreq kmsg.Requ
 			out.Entity = append(out.Entity, oe)
 		}
 		var err error
-		if !allowed {
+		switch {
+		case !allowed:
 			err = &cluster.Error{Code: errcode.ClusterAuthorizationFailed, Message: "Authorization failed."}
-		} else {
+		case named[entityKey(entry.Entity)] > 1:
+			err = &cluster.Error{Code: errcode.InvalidRequest, Message: "An entity may be altered once in a request."}
+		default:
 			err = h.alterQuotas(ctx, &entry, req.ValidateOnly)
 		}
 		out.ErrorCode, out.ErrorMessage = h.code(err)
 		resp.Entries = append(resp.Entries, out)
 	}
 	return resp, nil
+}
+
+// entitiesOnce keeps of each type of a part the last one, as Kafka does, which takes
+// an entity for a map.
+func entitiesOnce(entries []kmsg.AlterClientQuotasRequestEntry) []kmsg.AlterClientQuotasRequestEntry {
+	for i := range entries {
+		e := &entries[i].Entity
+		slices.Reverse(*e)
+		*e = unique(*e, func(p kmsg.AlterClientQuotasRequestEntryEntity) string { return p.Type })
+		slices.Reverse(*e)
+	}
+	return entries
+}
+
+// entityKey is an entity in a form that can be compared.
+func entityKey(parts []kmsg.AlterClientQuotasRequestEntryEntity) string {
+	var out []string
+	for _, p := range parts {
+		name := "-"
+		if p.Name != nil {
+			name = "=" + *p.Name
+		}
+		out = append(out, p.Type+name)
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\x00")
 }
 
 // alterQuotas changes the quotas of one entity, all that are named or none.
@@ -196,17 +230,15 @@ func (h *Handler) alterQuotas(ctx context.Context, entry *kmsg.AlterClientQuotas
 	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
 		limits := img.ClientQuotas[e]
 		for _, op := range entry.Ops {
-			value := op.Value
 			if op.Remove {
-				value = 1 // whatever it is
+				limits.Remove(op.Key)
+				continue
 			}
-			k, err := quota.Check(e, op.Key, value)
+			k, err := quota.Check(e, op.Key, op.Value)
 			if err != nil {
 				return nil, &cluster.Error{Code: errcode.InvalidRequest, Message: err.Error()}
 			}
-			if limits[k] = value; op.Remove {
-				limits[k] = 0
-			}
+			limits[k] = op.Value
 		}
 		if validateOnly || limits == img.ClientQuotas[e] {
 			return nil, nil

@@ -233,6 +233,9 @@ func (h *Handler) alterResource(ctx context.Context, c *call, typ kmsg.ConfigRes
 		}
 		return h.alterGroup(ctx, name, edits, replace, validateOnly)
 	case kmsg.ConfigResourceTypeBrokerLogger, kmsg.ConfigResourceTypeClientMetrics:
+		if replace && typ == kmsg.ConfigResourceTypeBrokerLogger {
+			break // nobody may do that
+		}
 		if err := h.allowBroker(c, auth.AlterConfigs); err != nil {
 			return err
 		}

@@ -177,26 +177,68 @@ func createdConfigs(img *cluster.Image, configs map[string]string) []kmsg.Create
 	return out
 }
 
+// deletion is a topic that is to be deleted.
+type deletion struct {
+	name string // "" where it goes by its id
+	id   cluster.ID
+}
+
+// deletions are the topics that a request names, each once. amiss are those that it
+// names more than once, by name and id, or not at all.
+func (h *Handler) deletions(c *call, req *kmsg.DeleteTopicsRequest) (asked []deletion, amiss map[deletion]bool) {
+	amiss = map[deletion]bool{}
+	seen := map[deletion]bool{}
+	add := func(d deletion, bad bool) {
+		amiss[d] = bad || seen[d]
+		if !seen[d] {
+			seen[d] = true
+			asked = append(asked, d)
+		}
+	}
+	for _, name := range req.TopicNames {
+		add(deletion{name: name}, false)
+	}
+	for _, t := range req.Topics {
+		d := deletion{id: t.TopicID}
+		if t.Topic != nil {
+			d.name = *t.Topic
+		}
+		add(d, (t.Topic != nil) != d.id.IsZero())
+	}
+	// One topic by name and by id, for whoever may know that it is the same.
+	for _, d := range slices.Clone(asked) {
+		t := c.img.Topic(d.name)
+		if t == nil || !seen[deletion{id: t.ID}] || !h.allowed(c, auth.Describe, auth.Topic, t.Name) {
+			continue
+		}
+		asked = slices.DeleteFunc(asked, func(o deletion) bool { return o == deletion{id: t.ID} || o == d })
+		add(deletion{name: d.name, id: t.ID}, true)
+	}
+	return asked, amiss
+}
+
 func (h *Handler) deleteTopics(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DeleteTopicsRequest)
 	resp := req.ResponseKind().(*kmsg.DeleteTopicsResponse)
-	asked := req.Topics
-	for _, name := range req.TopicNames {
-		t := kmsg.NewDeleteTopicsRequestTopic()
-		t.Topic = &name
-		asked = append(asked, t)
-	}
-	for _, t := range asked {
+	asked, amiss := h.deletions(c, req)
+	for _, d := range asked {
 		out := kmsg.NewDeleteTopicsResponseTopic()
-		out.Topic, out.TopicID = t.Topic, t.TopicID
-		topic, missing := c.img.TopicByID(t.TopicID), errcode.UnknownTopicID
-		if t.Topic != nil {
-			topic, missing = c.img.Topic(*t.Topic), errcode.UnknownTopicOrPartition
+		if out.TopicID = d.id; d.name != "" {
+			out.Topic = &d.name
+		}
+		if amiss[d] {
+			out.ErrorCode, out.ErrorMessage = errcode.InvalidRequest, kmsg.StringPtr("A topic is named once, by its name or by its id.")
+			resp.Topics = append(resp.Topics, out)
+			continue
+		}
+		topic, missing := c.img.TopicByID(d.id), errcode.UnknownTopicID
+		if d.name != "" {
+			topic, missing = c.img.Topic(d.name), errcode.UnknownTopicOrPartition
 		}
 		switch {
 		case !c.img.BrokerBool("delete.topic.enable"):
 			out.ErrorCode, out.ErrorMessage = errcode.TopicDeletionDisabled, kmsg.StringPtr("Topic deletion is disabled.")
-		case topic == nil && t.Topic != nil && !h.allowed(c, auth.Describe, auth.Topic, *t.Topic):
+		case topic == nil && d.name != "" && !h.allowed(c, auth.Describe, auth.Topic, d.name):
 			out.ErrorCode = errcode.TopicAuthorizationFailed
 		case topic == nil:
 			out.ErrorCode = missing

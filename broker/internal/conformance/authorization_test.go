@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -129,8 +130,9 @@ func (a *aim) request(key, version int16) kmsg.Request {
 			r.Topics[0].Partitions[0].Records = batch(record.Options{}, "theirs")
 		}
 	case *kmsg.FetchRequest:
-		r.SessionEpoch, r.ReplicaID, r.ReplicaState.ID, r.IsolationLevel, r.MaxWaitMillis = -1, -1, -1, 0, 0
+		r.ClusterID, r.SessionEpoch, r.ReplicaID, r.ReplicaState.ID, r.IsolationLevel, r.MaxWaitMillis = nil, -1, -1, -1, 0, 0
 		if r.ForgottenTopics = nil; !a.all {
+			r.Topics[0].Partitions[0].HighWatermark = math.MaxInt64
 			r.Topics[0].Partitions[0].CurrentLeaderEpoch, r.Topics[0].Partitions[0].LastFetchedEpoch = -1, -1
 			r.MaxBytes, r.Topics[0].Partitions[0].PartitionMaxBytes = 1<<20, 1<<20
 		}
@@ -140,9 +142,16 @@ func (a *aim) request(key, version int16) kmsg.Request {
 		r.StateFilters, r.ProducerIDFilters, r.DurationFilterMillis, r.TransactionalIDPattern = nil, nil, -1, nil
 	case *kmsg.ApiVersionsRequest:
 		r.ClusterID, r.NodeID = nil, -1
+	case *kmsg.MetadataRequest:
+		if !a.all && !a.byID {
+			r.Topics[0].TopicID = [16]byte{}
+		}
 	case *kmsg.DeleteTopicsRequest:
 		if !a.all {
 			r.TopicNames = []string{a.topic}
+		}
+		if !a.all && !a.byID {
+			r.Topics[0].TopicID = [16]byte{}
 		}
 	case *kmsg.ListOffsetsRequest:
 		r.ReplicaID = -1
@@ -328,7 +337,10 @@ func special(key, version int16, named, unknown aim) (out []aim) {
 		})
 	case 1:
 		add(named, 29, func(r kmsg.Request) { // as a follower
-			r.(*kmsg.FetchRequest).ReplicaID, r.(*kmsg.FetchRequest).ReplicaState.ID = 1, 1
+			r.(*kmsg.FetchRequest).ReplicaID = 1
+			if version >= 15 {
+				r.(*kmsg.FetchRequest).ReplicaState.ID = 1
+			}
 		})
 	case 3:
 		if version >= 12 {
@@ -351,15 +363,22 @@ func special(key, version int16, named, unknown aim) (out []aim) {
 	case 22:
 		add(named, 31, func(r kmsg.Request) { r.(*kmsg.InitProducerIDRequest).TransactionalID = nil })
 	case 32, 33, 44:
-		for typ, code := range map[kmsg.ConfigResourceType]int16{4: 31, 8: 31, 16: 31, 32: 30} {
-			add(named, code, func(r kmsg.Request) {
+		for _, other := range []struct {
+			typ  kmsg.ConfigResourceType
+			name string
+			code int16
+		}{{4, "1", 31}, {4, "", 31}, {8, "1", 31}, {16, "metrics", 31}, {32, "g", 30}} {
+			if key == 33 && other.typ == 8 {
+				other.code = 42 // not even to who may
+			}
+			add(named, other.code, func(r kmsg.Request) {
 				switch r := r.(type) {
 				case *kmsg.DescribeConfigsRequest:
-					r.Resources[0].ResourceType = typ
+					r.Resources[0].ResourceType, r.Resources[0].ResourceName = other.typ, other.name
 				case *kmsg.AlterConfigsRequest:
-					r.Resources[0].ResourceType = typ
+					r.Resources[0].ResourceType, r.Resources[0].ResourceName = other.typ, other.name
 				case *kmsg.IncrementalAlterConfigsRequest:
-					r.Resources[0].ResourceType = typ
+					r.Resources[0].ResourceType, r.Resources[0].ResourceName = other.typ, other.name
 				}
 			})
 		}

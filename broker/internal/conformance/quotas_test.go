@@ -108,7 +108,6 @@ func TestClientQuotas(t *testing.T) {
 		{"", "producer_byte_rate", 1},
 		{"user", "producer_byte_rate", 1}, // an empty name
 		{"group=g", "producer_byte_rate", 1},
-		{"user=a,user=b", "producer_byte_rate", 1},
 		{"ip=10.0.0.1,user=a", "connection_creation_rate", 1},
 		{"ip=nowhere", "connection_creation_rate", 1},
 		{"ip=10.0.0.1", "producer_byte_rate", 1},

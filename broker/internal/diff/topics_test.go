@@ -358,3 +358,32 @@ func oneBroker(s *session) {
 	quorum.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: s.n("t"), Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}}}}
 	ask[*kmsg.DescribeQuorumResponse](s, "the quorum of a topic", 1, quorum)
 }
+
+func deleteTopics(s *session) {
+	last := s.last(kmsg.DeleteTopics)
+	remove := func(label string, version int16, topics ...kmsg.DeleteTopicsRequestTopic) {
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.Topics, req.TimeoutMillis = topics, 5000
+		for _, t := range topics {
+			if t.Topic != nil {
+				req.TopicNames = append(req.TopicNames, *t.Topic)
+			}
+		}
+		ask[*kmsg.DeleteTopicsResponse](s, label, version, req)
+	}
+	byName := func(name string) kmsg.DeleteTopicsRequestTopic {
+		return kmsg.DeleteTopicsRequestTopic{Topic: pointer(s.n(name))}
+	}
+	a, b := s.create("a", 1), s.create("b", 1)
+	for _, v := range s.versions(kmsg.DeleteTopics) {
+		remove("none", v)
+		remove("an unknown one", v, byName("none"))
+		remove("the same twice", v, byName("a"), byName("a"))
+	}
+	remove("by name and id", last, kmsg.DeleteTopicsRequestTopic{Topic: pointer(s.n("a")), TopicID: a})
+	remove("by nothing", last, kmsg.DeleteTopicsRequestTopic{})
+	remove("an unknown id", last, kmsg.DeleteTopicsRequestTopic{TopicID: [16]byte{9}})
+	remove("an id twice", last, kmsg.DeleteTopicsRequestTopic{TopicID: a}, kmsg.DeleteTopicsRequestTopic{TopicID: a})
+	remove("by name and by id", last, byName("a"), kmsg.DeleteTopicsRequestTopic{TopicID: a})
+	remove("by id", last, kmsg.DeleteTopicsRequestTopic{TopicID: b})
+}

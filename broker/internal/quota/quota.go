@@ -94,6 +94,13 @@ func (e Entity) Compare(o Entity) int {
 // Limits are the quotas of one entity; 0 is none.
 type Limits [kinds]float64
 
+// Remove removes the quota of a name, if there is such a one.
+func (l *Limits) Remove(key string) {
+	if k, ok := kindOf(key); ok {
+		l[k] = 0
+	}
+}
+
 // MarshalJSON writes the quotas by their names.
 func (l Limits) MarshalJSON() ([]byte, error) {
 	out := map[string]float64{}
