@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +130,63 @@ func TestListener(t *testing.T) {
 	}
 	if told := resp.Brokers[0]; told.Host != "kafka.example.test" || told.Port != 9999 {
 		t.Errorf("clients are told to use %s:%d", told.Host, told.Port)
+	}
+}
+
+// TestReadsFromDisk: what is large enough to be sent from the file, and what is not,
+// comes back as it was written, read from the start, from the middle, committed only,
+// and by clients that ask for little at a time.
+func TestReadsFromDisk(t *testing.T) {
+	b, err := broker.Open(broker.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = b.Serve() }() // ends with Close, which reports
+	defer b.Close()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("t"), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	const n = 3000
+	value := func(i int) string { return strconv.Itoa(i) + strings.Repeat("v", i%2000) }
+	for i := range n {
+		producer.Produce(t.Context(), &kgo.Record{Value: []byte(value(i))}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if i%500 == 0 {
+			if err := producer.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, most := range []int32{10_000, 200_000, 50 << 20} {
+		for _, from := range []int64{0, n / 2} {
+			for _, isolation := range []kgo.IsolationLevel{kgo.ReadUncommitted(), kgo.ReadCommitted()} {
+				consumer, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.FetchMaxPartitionBytes(most), kgo.FetchIsolationLevel(isolation),
+					kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{"t": {0: kgo.NewOffset().At(from)}}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for next := from; next < n; {
+					fetches := consumer.PollFetches(t.Context())
+					if err := fetches.Err(); err != nil {
+						t.Fatal(err)
+					}
+					fetches.EachRecord(func(r *kgo.Record) {
+						if r.Offset != next || string(r.Value) != value(int(next)) {
+							t.Fatalf("at most %d bytes from %d: offset %d with %.10q, want %d", most, from, r.Offset, r.Value, next)
+						}
+						next++
+					})
+				}
+				consumer.Close()
+			}
+		}
 	}
 }

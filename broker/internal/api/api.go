@@ -97,17 +97,18 @@ type Session struct {
 	Principal  string // empty until the client has proven who it is
 	ClientName string // software name and version, once ApiVersions told
 	ClientVer  string
+	// Waits says, of the reply to a Produce, that it waits for the disk, so that the
+	// next request is to be read meanwhile.
+	Waits bool
+	// Sendfile says that parts of files can be sent by the kernel; see wire.FilePart.
+	Sendfile bool
 
 	login     auth.Login // the authentication in progress
 	mechanism string
 	rawSASL   bool
 	ending    bool
-	waits     bool
 	mute      time.Duration // see Mute
 }
-
-// Waits says whether the reply that Handle returned last waits for the disk.
-func (s *Session) Waits() bool { return s.waits }
 
 func (s *Session) host() string {
 	host, _, err := net.SplitHostPort(s.Remote.String())

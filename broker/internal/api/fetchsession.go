@@ -222,11 +222,11 @@ func (s *fetchSession) update(req *wire.FetchRequest) {
 // news says whether the client has to be told of a partition, and remembers what
 // it is told. Errors, records and moved marks are news.
 func (s *fetchSession) news(e *fetchEntry, a *wire.FetchPartitionResponse) bool {
-	news := !e.told || a.ErrorCode != errcode.None || len(a.Records) > 0 || a.DivergingEpoch != nil ||
+	news := !e.told || a.ErrorCode != errcode.None || a.Size() > 0 || a.DivergingEpoch != nil ||
 		e.high != a.HighWatermark || e.stable != a.LastStableOffset || e.logStart != a.LogStartOffset
 	e.told = a.ErrorCode == errcode.None
 	e.high, e.stable, e.logStart = a.HighWatermark, a.LastStableOffset, a.LogStartOffset
-	e.served = len(a.Records) > 0
+	e.served = a.Size() > 0
 	return news
 }
 

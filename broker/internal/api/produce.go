@@ -76,7 +76,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		return nil, ErrNoReply
 	}
 	var free bool
-	free, c.waits = progress(stages, req.Acks)
+	free, c.Waits = progress(stages, req.Acks)
 	if free = free && h.cfg.Trace == nil; free {
 		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
 	}

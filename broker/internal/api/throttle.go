@@ -119,7 +119,7 @@ func (h *Handler) chargeFetch(c *call, sess *fetchSession, answers []wire.FetchP
 	}
 	size := 0
 	for i := range answers {
-		size += len(answers[i].Records)
+		size += answers[i].Size()
 	}
 	h.chargeTime(c)
 	if m.wait == 0 && size > 0 {

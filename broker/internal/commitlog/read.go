@@ -33,6 +33,7 @@ type ReadRequest struct {
 	MaxBytes int
 	MinOne   bool // return a first batch that is larger than MaxBytes
 	Buf      []byte
+	Least    int64 // of a Slice: less is not worth one
 }
 
 // locate finds the segment to read from, and the position if it is known. ok is
@@ -152,61 +153,81 @@ func readInto(f fsys.File, buf []byte, pos, n int64) ([]byte, error) {
 	return buf[:got], nil
 }
 
-// Slice finds the run of batches that Read would return, without reading it. Its
-// last batch may be cut when MaxBytes ends inside it, as Kafka's may. An empty slice
-// needs no release. It takes the lock itself.
+// Slice finds the run of batches that Read would return, without reading it. It is
+// empty where there is less than Least, and needs no release then. It takes the lock
+// itself.
 func (l *Log) Slice(req ReadRequest) (Slice, error) {
 	offset := req.Offset
 	for offset < req.Limit {
-		v, _, _, ok, err := l.locate(offset)
+		v, pos, known, ok, err := l.locate(offset)
 		if err != nil || !ok {
 			return Slice{}, err
 		}
-		pos, info, found, err := v.find(offset)
-		switch {
-		case err != nil:
-			v.release()
-			return Slice{}, l.storageError("read", err)
-		case !found:
+		found := true
+		if !known {
+			pos, _, found, err = v.find(offset)
+		}
+		if err == nil && !found {
 			offset = v.next
 			v.release()
 			continue
-		case info.BaseOffset >= req.Limit:
+		}
+		end, next := pos, req.Offset
+		if err == nil && v.size-pos >= req.Least {
+			end, next, err = v.run(pos, &req)
+		}
+		if n := end - pos; err != nil || n == 0 || n < req.Least {
 			v.release()
+			if err != nil {
+				return Slice{}, l.storageError("read", err)
+			}
 			return Slice{}, nil
 		}
-		end, eof, err := limitPos(&v, req.Limit)
-		if err != nil {
-			v.release()
-			return Slice{}, l.storageError("read", err)
-		}
-		n := min(int64(req.MaxBytes), end-pos)
-		if req.MinOne {
-			n = max(n, int64(info.Size))
-		}
-		if n < int64(info.Size) {
-			v.release()
-			return Slice{}, nil
-		}
-		s := Slice{File: v.seg.file, Pos: pos, Len: n, Next: -1, view: v}
-		if eof && n == end-pos {
-			s.Next = v.next
-		}
-		return s, nil
+		l.remember(&v, next, end)
+		return Slice{File: v.seg.file, Pos: pos, Len: end - pos, Next: next, view: v}, nil
 	}
 	return Slice{}, nil
 }
 
-// limitPos returns the position of the first batch at or above limit.
-func limitPos(v *view, limit int64) (pos int64, eof bool, err error) {
-	if limit >= v.next {
-		return v.size, true, nil
+// run returns where the last of the batches from pos on ends that keep to the request,
+// and the offset after it. The index says where a batch near that place begins.
+func (v *view) run(pos int64, req *ReadRequest) (end, next int64, err error) {
+	bound := min(pos+int64(req.MaxBytes), v.size)
+	n, get, done, err := v.offsets.search(func(e []byte) bool {
+		rel, at := parseOffsetEntry(e)
+		return int64(at) <= bound && v.seg.base+int64(rel) < req.Limit
+	})
+	if err != nil {
+		return pos, req.Offset, err
 	}
-	pos, _, found, err := v.find(limit)
-	if !found {
-		pos = v.size
+	defer done()
+	end, next = pos, req.Offset
+	if n > 0 {
+		e, err := get(n - 1)
+		if err != nil {
+			return pos, req.Offset, err
+		}
+		if _, at := parseOffsetEntry(e); int64(at) > pos {
+			end = int64(at)
+		}
 	}
-	return pos, false, err
+	var buf [headerLen]byte
+	for end < v.size {
+		info, err := headerAt(v.seg.file, end, v.size, &buf)
+		if err != nil {
+			return pos, req.Offset, err
+		}
+		if end > pos {
+			next = info.BaseOffset
+		}
+		first := end == pos && req.MinOne
+		if info.BaseOffset >= req.Limit || (end+int64(info.Size) > bound && !first) {
+			break
+		}
+		end += int64(info.Size)
+		next = info.NextOffset()
+	}
+	return end, next, nil
 }
 
 // Aborted returns the aborted transactions with records in [from, to), by first

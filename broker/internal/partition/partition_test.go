@@ -178,17 +178,26 @@ func TestAppendAndRead(t *testing.T) {
 				if len(got) == 0 || got[0] > from || got[len(got)-1] < from || res.HighWatermark != next {
 					t.Fatalf("read at %d: %v, high watermark %d", from, got, res.HighWatermark)
 				}
-				s, _, err := e.Slice(from, 500, ReadUncommitted, true)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b := make([]byte, s.Len)
-				if _, err := s.File.ReadAt(b, s.Pos); err != nil {
-					t.Fatal(err)
-				}
-				s.Release()
-				if !bytes.HasPrefix(b, res.Records) {
-					t.Fatalf("slice at %d differs from read", from)
+				for _, size := range []int{100, 500, 5000} {
+					res, err := e.Read(from, size, ReadUncommitted, false)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s, _, err := e.Slice(from, size, ReadUncommitted, 300)
+					if err != nil || (s.Len == 0) != (len(res.Records) < 300) {
+						t.Fatalf("slice of %d bytes at %d: %d, read: %d, %v", size, from, s.Len, len(res.Records), err)
+					}
+					if s.Len == 0 {
+						continue
+					}
+					b := make([]byte, s.Len)
+					if _, err := s.File.ReadAt(b, s.Pos); err != nil {
+						t.Fatal(err)
+					}
+					s.Release()
+					if all := offsets(t, b); !bytes.Equal(b, res.Records) || s.Next != all[len(all)-1]+1 {
+						t.Fatalf("slice of %d bytes at %d, to %d, differs from read", size, from, s.Next)
+					}
 				}
 			}
 			for _, bad := range []int64{-1, next + 1} {

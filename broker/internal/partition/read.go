@@ -48,21 +48,20 @@ func (p *Partition) ReadInto(buf []byte, offset int64, maxBytes int, iso Isolati
 	return res, nil
 }
 
-// Slice is Read for callers that let the kernel send the bytes: it returns where
-// they lie. The slice may end in a cut batch. Release it unless it is empty.
-func (p *Partition) Slice(offset int64, maxBytes int, iso Isolation, minOne bool) (commitlog.Slice, ReadResult, error) {
+// Slice is Read for callers that let the kernel send the bytes: it returns where they
+// lie, and no Records. It is empty where there are fewer than least bytes; Read may find
+// something then. Release it unless it is empty.
+func (p *Partition) Slice(offset int64, maxBytes int, iso Isolation, least int64) (commitlog.Slice, ReadResult, error) {
 	res, limit, err := p.bounds(offset, iso)
 	if err != nil || offset >= limit {
 		return commitlog.Slice{}, res, err
 	}
-	s, err := p.log.Slice(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, MinOne: minOne})
-	if err != nil {
+	s, err := p.log.Slice(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, Least: least})
+	if err != nil || s.Len == 0 {
 		return commitlog.Slice{}, res, err
 	}
-	if iso == ReadCommitted && s.Len > 0 {
-		// The end is not known without reading: more is named than needed, which
-		// a reader tolerates.
-		res.Aborted = p.aborted(offset, limit)
+	if iso == ReadCommitted {
+		res.Aborted = p.aborted(offset, s.Next)
 	}
 	return s, res, nil
 }

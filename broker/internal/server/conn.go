@@ -53,6 +53,8 @@ func newConn(s *Server, l *listening, nc net.Conn) *conn {
 	c := &conn{srv: s, ln: l, nc: nc, progress: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(s.hard)
 	c.session = api.Session{ID: s.ids.Add(1), Listener: l.Name, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: l.Principal}
+	_, plain := nc.(*net.TCPConn)
+	c.session.Sendfile = canSendFile && plain
 	return c
 }
 
@@ -158,7 +160,7 @@ func (c *conn) request(frame []byte) error {
 		return err
 	}
 	q := queued{req: req, size: len(frame), began: began, reply: reply}
-	if req.Key == wire.KeyProduce && (c.session.Waits() || c.waiting.Load() > 0) {
+	if req.Key == wire.KeyProduce && (c.session.Waits || c.waiting.Load() > 0) {
 		return c.enqueue(q)
 	}
 	// Answers go out in order: this one waits for those that wait.
@@ -243,7 +245,17 @@ func (c *conn) answer(q queued, vec *wire.Vec) error {
 		return err
 	}
 	size := vec.Len()
-	if err := c.send(vec.Finish()); err != nil {
+	bufs, sent := vec.Finish(), 0
+	for _, part := range vec.Files() {
+		if err := c.send(bufs[sent:part.Before]); err != nil {
+			return err
+		}
+		if err := c.sendFile(part); err != nil {
+			return err
+		}
+		sent = part.Before
+	}
+	if err := c.send(bufs[sent:]); err != nil {
 		return err
 	}
 	if c.srv.cfg.Observe != nil {

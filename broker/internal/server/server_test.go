@@ -56,8 +56,9 @@ type echo struct {
 	seen atomic.Int64
 }
 
-func (e *echo) Handle(_ context.Context, _ *api.Session, req *wire.Request) (api.Reply, error) {
+func (e *echo) Handle(_ context.Context, s *api.Session, req *wire.Request) (api.Reply, error) {
 	e.seen.Add(1)
+	s.Waits = e.wait != nil
 	return func(ctx context.Context, v *wire.Vec) error {
 		if e.wait != nil {
 			select {

@@ -170,9 +170,14 @@ type FetchPartitionResponse struct {
 	// DivergingEpoch is set when the fetcher's log left ours: the end of the
 	// largest epoch that both may share. Nil otherwise.
 	DivergingEpoch *EpochEnd
-	// Records is attached to the response, not copied.
+	// Records is attached to the response, not copied. Where File has a length it has
+	// the records instead.
 	Records []byte
+	File    FilePart
 }
+
+// Size is how many bytes of records there are.
+func (p *FetchPartitionResponse) Size() int { return len(p.Records) + int(p.File.Len) }
 
 // AbortedTransaction tells a read_committed consumer what to leave out.
 type AbortedTransaction struct {
@@ -207,9 +212,12 @@ func (f *FetchResponse) AppendTo(v *Vec, version int16) {
 		for j := range t.Partitions {
 			p := &t.Partitions[j]
 			dst = p.appendFixed(dst, version, flex)
-			dst = appendBytesLen(dst, flex, len(p.Records))
-			v.cur = dst
-			v.Attach(p.Records)
+			v.cur = appendBytesLen(dst, flex, p.Size())
+			if p.File.Len > 0 {
+				v.AttachFile(p.File)
+			} else {
+				v.Attach(p.Records)
+			}
 			dst = v.cur
 			if flex {
 				dst = p.appendTags(dst)

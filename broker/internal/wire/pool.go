@@ -73,10 +73,12 @@ func PutBuffer(b []byte) {
 	pools[c].Put(&b)
 }
 
-// Arena holds what one answer reads from partitions, in few buffers.
+// Arena holds what one answer reads from partitions, in few buffers, and the parts of
+// files that it sends.
 type Arena struct {
 	chunks [][]byte
 	used   int // of the last chunk
+	held   []interface{ Release() }
 }
 
 const (
@@ -103,8 +105,20 @@ func (a *Arena) Keep(b []byte) {
 	}
 }
 
+// Hold keeps r until Reset or Free release it.
+func (a *Arena) Hold(r interface{ Release() }) { a.held = append(a.held, r) }
+
+func (a *Arena) release() {
+	for _, r := range a.held {
+		r.Release()
+	}
+	clear(a.held)
+	a.held = a.held[:0]
+}
+
 // Reset forgets what was kept, and keeps the first chunk for what comes.
 func (a *Arena) Reset() {
+	a.release()
 	for i := 1; i < len(a.chunks); i++ {
 		PutBuffer(a.chunks[i])
 	}
@@ -113,6 +127,7 @@ func (a *Arena) Reset() {
 
 // Free returns all chunks.
 func (a *Arena) Free() {
+	a.release()
 	for _, c := range a.chunks {
 		PutBuffer(c)
 	}

@@ -5,14 +5,24 @@ import (
 	"net"
 )
 
+// FilePart is records that go out straight from their file.
+type FilePart struct {
+	File     interface{ Fd() uintptr }
+	Pos, Len int64
+	// Before is how many of the Vec's pieces come before it.
+	Before int
+}
+
 // Vec is a response being built: bytes of its own, and slices of records that
-// stay where they are and go out in the same writev. The zero value is ready.
+// stay where they are and go out in the same writev, or from a file. The zero value is
+// ready.
 type Vec struct {
-	bufs net.Buffers // finished pieces
-	cur  []byte      // the piece being appended to
-	from int         // where in cur the piece begins
-	size int         // bytes in bufs
-	done []func()    // to be called by Reset
+	bufs  net.Buffers // finished pieces
+	files []FilePart
+	cur   []byte   // the piece being appended to
+	from  int      // where in cur the piece begins
+	size  int      // bytes in bufs and files
+	done  []func() // to be called by Reset
 }
 
 // Append lets f append to the current piece.
@@ -29,6 +39,17 @@ func (v *Vec) Attach(b []byte) {
 	v.bufs = append(v.bufs, b)
 	v.size += len(b)
 }
+
+// AttachFile adds a part of a file, which must not change until the Vec was written.
+func (v *Vec) AttachFile(p FilePart) {
+	v.cut()
+	p.Before = len(v.bufs)
+	v.files = append(v.files, p)
+	v.size += int(p.Len)
+}
+
+// Files are the parts of files, in their order.
+func (v *Vec) Files() []FilePart { return v.files }
 
 func (v *Vec) cut() {
 	if len(v.cur) > v.from {
@@ -64,10 +85,11 @@ func (v *Vec) Reset() {
 	}
 	clear(v.done)
 	clear(v.bufs) // lets go of the records
-	*v = Vec{cur: cur, bufs: v.bufs[:0], done: v.done[:0]}
+	clear(v.files)
+	*v = Vec{cur: cur, bufs: v.bufs[:0], files: v.files[:0], done: v.done[:0]}
 }
 
-// Bytes returns the response in one piece, for tests.
+// Bytes returns the response in one piece, without the parts of files, for tests.
 func (v *Vec) Bytes() []byte {
 	v.cut()
 	var out []byte
