@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -193,6 +194,7 @@ func setDefault[T comparable](field *T, value T) {
 
 // withDefaults returns c with every default filled in.
 func (c Config) withDefaults() Config {
+	c.Listeners = slices.Clone(c.Listeners) // they get names and sockets, and are the caller's
 	if len(c.Listeners) == 0 {
 		c.Listeners = []Listener{c.single()}
 	}

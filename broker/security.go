@@ -79,10 +79,12 @@ func (b *Broker) milliseconds(name string) time.Duration {
 // checkConfigs refuses broker settings by which a listener could not go on.
 func (b *Broker) checkConfigs(img *cluster.Image) error {
 	for i := range b.listeners {
-		if l := &b.listeners[i]; l.stores != nil {
-			if _, err := l.stores.of(img).config(); err != nil {
-				return err
-			}
+		l := &b.listeners[i]
+		if l.stores == nil || l.stores.of(img) == l.stores.now() {
+			continue // a file that is being renewed refuses no other setting
+		}
+		if _, err := l.stores.of(img).config(); err != nil {
+			return err
 		}
 	}
 	return nil

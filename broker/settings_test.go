@@ -117,6 +117,23 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestConfigStays: a Config can be used again; opening a broker leaves it as it was.
+func TestConfigStays(t *testing.T) {
+	cfg := Config{InMemory: true, Listeners: []Listener{{Listen: "127.0.0.1:0"}}, Logger: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		b, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l := cfg.Listeners[0]; l.Name != "" || l.Listener != nil {
+		t.Errorf("the caller's listener is %+v", l)
+	}
+}
+
 // TestUnresolved: an advertised name that this machine does not know is a warning
 // that says what to do; an address is not looked up.
 func TestUnresolved(t *testing.T) {

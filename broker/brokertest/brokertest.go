@@ -46,6 +46,9 @@ func Start(t testing.TB, opts ...func(*broker.Config)) *Broker {
 	for _, opt := range opts {
 		opt(&cfg)
 	}
+	if cfg.Settings["listeners"] != "" {
+		cfg.Listen = ""
+	}
 	b := &Broker{t: t, cfg: cfg}
 	b.start()
 	t.Cleanup(b.Stop)
@@ -97,10 +100,15 @@ func (b *Broker) Stop() {
 	}
 }
 
-// Restart starts the broker again, stopping it first if it runs: same data, same address.
+// Restart starts the broker again, stopping it first if it runs: same data, same
+// address. Where the Config names its listeners, they have the ports that it says.
 func (b *Broker) Restart() {
 	b.t.Helper()
 	b.Stop()
+	if len(b.cfg.Listeners) > 0 || b.cfg.Settings["listeners"] != "" {
+		b.start()
+		return
+	}
 	addr := b.Addr()
 	// The port was free a moment ago; a client's dial may hold it for another.
 	var ln net.Listener

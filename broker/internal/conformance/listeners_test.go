@@ -101,7 +101,6 @@ func told(t *testing.T, c *kgo.Client, wantHost string, wantPort int32) {
 func TestListeners(t *testing.T) {
 	p := newPKI(t)
 	b := start(t, func(c *broker.Config) {
-		c.Listen = ""
 		c.Settings = map[string]string{
 			"listeners":                                     "INTERNAL://127.0.0.1:0,external://127.0.0.1:0,CONTROLLER://127.0.0.1:1",
 			"advertised.listeners":                          "EXTERNAL://kafka.example.test:9443",
@@ -187,7 +186,6 @@ func TestListenerFields(t *testing.T) {
 func TestMutualTLS(t *testing.T) {
 	p := newPKI(t)
 	b := start(t, func(c *broker.Config) {
-		c.Listen = ""
 		c.Settings = map[string]string{
 			"listeners":             "SSL://127.0.0.1:0,PLAINTEXT://127.0.0.1:0",
 			"ssl.keystore.location": p.keys, "ssl.truststore.location": p.trust, "ssl.client.auth": "required",
