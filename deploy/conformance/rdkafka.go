@@ -30,7 +30,7 @@ func rdkafkaTests(ctx context.Context, b *bench, r *result) error {
 		return err
 	}
 	defer stop()
-	if err := os.WriteFile(filepath.Join(tests, "test.conf"), []byte("bootstrap.servers="+addr+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tests, "test.conf"), []byte("bootstrap.servers="+addr+"\ntest.timeout.multiplier=4\n"), 0o600); err != nil {
 		return err
 	}
 	numbers, err := rdkafkaNumbers(filepath.Join(tests, "test.c"))
@@ -126,7 +126,7 @@ func rdkafkaNumbers(file string) ([]string, error) {
 	}
 	var out []string
 	for _, m := range rdkafkaDeclared.FindAllStringSubmatch(string(text), -1) {
-		local := strings.Contains(m[3], "TEST_F_LOCAL") || strings.HasSuffix(m[2], "_mock") || strings.HasSuffix(m[2], "_local") || m[1] == "0000"
+		local := strings.Contains(m[3], "TEST_F_LOCAL") || strings.Contains(m[3], "TEST_F_MANUAL") || strings.HasSuffix(m[2], "_mock") || strings.HasSuffix(m[2], "_local") || m[1] == "0000"
 		if !local && !slices.Contains(out, m[1]) {
 			out = append(out, m[1])
 		}
@@ -141,11 +141,11 @@ var rdkafkaOutcome = regexp.MustCompile(`\| *(?:\x1b\[\d+m)? *(\d{4}_\w+) +\| +(
 
 // rdkafkaTest runs the tests of one number.
 func rdkafkaTest(ctx context.Context, dir, number string) (passed, skipped int, failed []string) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "./test-runner", "-p1", "-Q", "-E") //nolint:gosec // built here
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "TESTS="+number, "LD_LIBRARY_PATH=../src:../src-cpp")
+	cmd.Env = append(os.Environ(), "TESTS="+number, "TEST_KAFKA_VERSION=4.0.0", "LD_LIBRARY_PATH=../src:../src-cpp")
 	out, err := cmd.CombinedOutput()
 	for _, m := range rdkafkaOutcome.FindAllStringSubmatch(string(out), -1) {
 		switch {
