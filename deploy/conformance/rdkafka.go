@@ -143,7 +143,7 @@ var rdkafkaOutcome = regexp.MustCompile(`\| *(?:\x1b\[\d+m)? *(\d{4}_\w+) +\| +(
 func rdkafkaTest(ctx context.Context, dir, number string) (passed, skipped int, failed []string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "./test-runner", "-p1", "-Q", "-E") //nolint:gosec // built here
+	cmd := exec.CommandContext(ctx, "./test-runner", "-p1", "-Q", "-E", "-L") //nolint:gosec // built here
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TESTS="+number, "TEST_KAFKA_VERSION=4.0.0", "LD_LIBRARY_PATH=../src:../src-cpp")
 	out, err := cmd.CombinedOutput()
