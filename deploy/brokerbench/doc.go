@@ -5,11 +5,12 @@
 //
 // One client, franz-go, talks to all of them, over loopback, on the same cores.
 // Each server is a process of its own. For every cell of the matrix (cells.go)
-// the servers take turns, each round on new topics; the first round is
-// discarded. What is printed is the median of our figure and the median and range
-// of the ratios ours ÷ theirs, round by round: a ratio is worth more than a
-// figure on a machine that others use too. CPU time is the server's, user and
-// system, for a gigabyte (10⁹ bytes of values).
+// the servers take turns, each round on a new topic, when what the round before has
+// left to be written is on the disk, connections are made and every partition has a
+// record; the first round is discarded. What is printed is the median of our figure
+// and the median and range of the ratios ours ÷ theirs, round by round: a ratio is
+// worth more than a figure on a machine that others use too. CPU time is the
+// server's, user and system, for a gigabyte (10⁹ bytes of values).
 //
 //	make bench-broker                        at most 20 minutes
 //	make bench-broker BENCH=-full            more rounds and bytes, at most 2 hours
