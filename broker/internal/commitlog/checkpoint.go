@@ -79,6 +79,14 @@ func decodeCheckpointText(b []byte) (c checkpoint, err error) {
 
 // replaceFile puts data under name in one step that survives a power cut.
 func replaceFile(fs fsys.FS, dir, name string, data []byte) error {
+	if err := writeFile(fs, dir, name, data); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}
+
+// writeFile is replaceFile for a caller that syncs the directory.
+func writeFile(fs fsys.FS, dir, name string, data []byte) error {
 	tmp := filepath.Join(dir, name+tmpSuffix)
 	f, err := fs.Create(tmp)
 	if err != nil {
@@ -93,9 +101,6 @@ func replaceFile(fs fsys.FS, dir, name string, data []byte) error {
 	}
 	if err == nil {
 		err = fs.Rename(tmp, filepath.Join(dir, name))
-	}
-	if err == nil {
-		err = fs.SyncDir(dir)
 	}
 	return err
 }
@@ -122,12 +127,13 @@ func identity(id [16]byte) string {
 	return fmt.Sprintf("version: 0\ntopic_id: %s\n", base64.RawURLEncoding.EncodeToString(id[:]))
 }
 
-// checkIdentity holds the directory to the topic's id, and writes it into a new one.
+// checkIdentity holds the directory to the topic's id, and writes it into a new one,
+// which is to be synced.
 func checkIdentity(fs fsys.FS, dir string, id [16]byte) error {
 	want := identity(id)
 	got, err := readFile(fs, filepath.Join(dir, identityFile))
 	if errors.Is(err, fsys.ErrNotExist) {
-		return replaceFile(fs, dir, identityFile, []byte(want))
+		return writeFile(fs, dir, identityFile, []byte(want))
 	}
 	if err != nil {
 		return err

@@ -41,11 +41,15 @@ func Open(opts Options) (*Log, error) {
 // openDir makes the directory, or checks that it is this topic's.
 func (l *Log) openDir() error {
 	fs, dir := l.opts.FS, l.opts.Dir
+	_, missing := fs.Stat(dir)
 	if err := makeDir(fs, dir); err != nil {
 		return err
 	}
 	if err := checkIdentity(fs, dir, l.opts.ID); err != nil {
 		return err
+	}
+	if errors.Is(missing, fsys.ErrNotExist) {
+		return nil // its first segment is made next, and synced with all this
 	}
 	// A process that was killed may have left names that only its page cache knows;
 	// what is shown from them must stay.

@@ -125,7 +125,7 @@ func compactionCrashes(t *testing.T, seed uint64, tally *powercut.Tally) {
 }
 
 func compactionWorld(t *testing.T, fs fsys.FS, cfg commitlog.Config, epoch int32) *env {
-	e := &env{TB: t, fs: fs, cfg: cfg, epoch: epoch - 1, journal: 20 << 10, clean: -1}
+	e := &env{TB: t, dir: "/data", fs: fs, cfg: cfg, epoch: epoch - 1, journal: 20 << 10, clean: -1}
 	e.open()
 	return e
 }
