@@ -80,10 +80,14 @@ func (b *Broker) milliseconds(name string) time.Duration {
 func (b *Broker) checkConfigs(img *cluster.Image) error {
 	for i := range b.listeners {
 		l := &b.listeners[i]
-		if l.stores == nil || l.stores.of(img) == l.stores.now() {
+		if l.stores == nil {
+			continue
+		}
+		next := l.stores.of(img)
+		if next == l.stores.now() {
 			continue // a file that is being renewed refuses no other setting
 		}
-		if _, err := l.stores.of(img).config(); err != nil {
+		if err := l.mayBecome(next, b.cfg.AllowRemote); err != nil {
 			return err
 		}
 	}

@@ -3,13 +3,21 @@ package broker
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
 )
@@ -115,6 +123,52 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("the default of %s is %q; described is %q", f.name, f.get(&c), def.Default)
 		}
 	}
+}
+
+// elsewhere is a listener on an address that other machines reach.
+type elsewhere struct{ net.Listener }
+
+func (elsewhere) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 9093} }
+
+// TestMayBecome: what is asked of a listener's clients cannot be taken back while it
+// runs where that would open it to other machines.
+func TestMayBecome(t *testing.T) {
+	chain, key := selfSigned(t)
+	of := func(clientAuth string) stores {
+		return stores{chain: chain, key: key, ca: chain, clientAuth: clientAuth}
+	}
+	for _, c := range []struct {
+		clientAuth  string
+		sasl, allow bool
+		want        bool
+	}{
+		{"required", false, false, true}, {"requested", false, false, false}, {"none", false, false, false},
+		{"none", true, false, true}, {"none", false, true, true},
+	} {
+		l := Listener{Name: "X", Listener: elsewhere{}, SASL: c.sasl}
+		if err := l.mayBecome(of(c.clientAuth), c.allow); (err == nil) != c.want {
+			t.Errorf("%s, SASL %v, allowed %v: %v", c.clientAuth, c.sasl, c.allow, err)
+		}
+	}
+}
+
+// selfSigned returns a certificate and its key in PEM.
+func selfSigned(t *testing.T) (chain, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
 // TestConfigStays: a Config can be used again; opening a broker leaves it as it was.

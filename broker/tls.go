@@ -57,6 +57,20 @@ func (l *listenerStores) of(img *cluster.Image) stores {
 	return s
 }
 
+// mayBecome refuses stores that cannot be used, and those by which a listener that
+// other machines reach would be open to them.
+func (l *Listener) mayBecome(s stores, allowRemote bool) error {
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	next := Listener{TLS: cfg, SASL: l.SASL}
+	if err := checkListen(l.Listener.Addr().String(), allowRemote || next.private()); err != nil {
+		return fmt.Errorf("ssl.client.auth=%s of listener %s: %w", s.clientAuth, l.Name, err)
+	}
+	return nil
+}
+
 // now are the stores at present.
 func (l *listenerStores) now() stores {
 	if image := l.image.Load(); image != nil {
@@ -129,11 +143,11 @@ func (r *reloader) load() (*tls.Config, error) {
 
 // config reads the stores.
 func (s stores) config() (*tls.Config, error) {
-	chain, err := pem(s.chainFile, s.chain, "the certificate (--tls-cert, ssl.keystore.location, ssl.keystore.certificate.chain)")
+	chain, err := readPEM(s.chainFile, s.chain, "the certificate (--tls-cert, ssl.keystore.location, ssl.keystore.certificate.chain)")
 	if err != nil {
 		return nil, err
 	}
-	key, err := pem(s.keyFile, s.key, "the key (--tls-key, ssl.keystore.location, ssl.keystore.key)")
+	key, err := readPEM(s.keyFile, s.key, "the key (--tls-key, ssl.keystore.location, ssl.keystore.key)")
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +174,7 @@ func (s stores) config() (*tls.Config, error) {
 	default:
 		return cfg, nil
 	}
-	ca, err := pem(s.caFile, s.ca, "the clients' CA (--tls-client-ca, ssl.truststore.location, ssl.truststore.certificates)")
+	ca, err := readPEM(s.caFile, s.ca, "the clients' CA (--tls-client-ca, ssl.truststore.location, ssl.truststore.certificates)")
 	if err != nil {
 		return nil, err
 	}
@@ -171,8 +185,8 @@ func (s stores) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// pem is a text in PEM, given itself or by its file.
-func pem(file, text, what string) ([]byte, error) {
+// readPEM returns a text in PEM, given itself or by its file.
+func readPEM(file, text, what string) ([]byte, error) {
 	if text != "" {
 		return []byte(text), nil
 	}

@@ -159,7 +159,7 @@ func (l layer) take(name, standard string) string {
 	return v
 }
 
-// logger makes the logger that the settings describe.
+// levelOf reads a log level.
 func levelOf(text string) (slog.Level, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(text)); err != nil {

@@ -99,7 +99,7 @@ func BrokerConfigs() map[string]ConfigDef { return brokerConfigs }
 // listenerPrefix begins a setting that is about one listener.
 const listenerPrefix = "listener.name."
 
-// listenerConfigs says whether a setting may be given for one listener.
+// perListener says whether a setting may be given for one listener.
 func perListener(name string) bool {
 	return strings.HasPrefix(name, "ssl.") || strings.HasPrefix(name, "sasl.") ||
 		slices.Contains([]string{"max.connections", "max.connection.creation.rate", "connections.max.reauth.ms", "principal.builder.class", "num.network.threads"}, name)

@@ -62,7 +62,7 @@ var securityConfigs = map[string]ConfigDef{
 	"ssl.allow.dn.changes":                                {Type: Bool, Default: "false", Doc: noJava},
 	"ssl.allow.san.changes":                               {Type: Bool, Default: "false", Doc: noJava},
 	"ssl.cipher.suites":                                   {Type: List, Update: PerBroker, Doc: "No effect here: the suites are those of Go, all of them safe."},
-	"ssl.client.auth":                                     {Type: String, Default: "none", Values: []string{"required", "requested", "none"}, Update: PerBroker, Doc: "Whether a client must (required), may (requested) or need not (none) show a certificate. New connections follow a change."},
+	"ssl.client.auth":                                     {Type: String, Default: "none", Values: []string{"required", "requested", "none"}, Update: PerBroker, Doc: "Whether a client must (required), may (requested) or need not (none) show a certificate. New connections follow a change; whether access rules are in force is decided at the start."},
 	"ssl.enabled.protocols":                               {Type: List, Default: "TLSv1.2,TLSv1.3", Update: PerBroker, Doc: "TLSv1.2 and TLSv1.3; older ones that are named are not offered."},
 	"ssl.endpoint.identification.algorithm":               {Type: String, Default: "https", Update: PerBroker, Doc: noJava},
 	"ssl.engine.factory.class":                            {Type: Class, Null: true, Update: PerBroker, Doc: noJava},
