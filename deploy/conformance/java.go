@@ -68,7 +68,10 @@ var javaTools = []tool{
 	{tools + "DumpLogSegments", "--files DATA/topics/__consumer_offsets-23/00000000000000000000.log --offsets-decoder", `"group":"copy"`},
 	{tools + "DumpLogSegments", "--files DATA/topics/__consumer_offsets-5/00000000000000000000.log --offsets-decoder", `"groupId":"newer"`},
 	{tools + "DumpLogSegments", "--files DATA/topics/__transaction_state-23/00000000000000000000.log --transaction-log-decoder", `"transactionalId":"copy"`},
-	{tools + "DumpLogSegments", "--files DATA/topics/perf-0/00000000000000000000.index,DATA/topics/perf-0/00000000000000000000.timeindex --verify-index-only", "found to be in good health"},
+	{tools + "TopicCommand", "--bootstrap-server BROKER --create --topic rolled --partitions 1 --config segment.bytes=1048576", "Created topic rolled"},
+	{tools + "ProducerPerformance", "--topic rolled --num-records 20000 --record-size 200 --throughput -1 --producer-props bootstrap.servers=BROKER", "20000 records sent"},
+	{tools + "DumpLogSegments", "--files DATA/topics/rolled-0/00000000000000000000.index --index-sanity-check", "passed sanity check"},
+	{tools + "DumpLogSegments", "--files DATA/topics/rolled-0/00000000000000000000.timeindex --index-sanity-check", "passed sanity check"},
 	{tools + "TopicCommand", "--bootstrap-server BROKER --delete --topic perf", ""},
 }
 
