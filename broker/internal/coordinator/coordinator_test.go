@@ -43,15 +43,16 @@ const dir = "/data"
 
 func openNode(t *testing.T, fs fsys.FS) *node {
 	t.Helper()
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{})
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{}, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-// tryNode opens a node; what is open when it fails is closed.
-func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig) (_ *node, err error) {
+// tryNode opens a node; what is open when it fails is closed. Patience is that of
+// requests for a transaction that is ending.
+func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig, patience time.Duration) (_ *node, err error) {
 	n := &node{t: t, fs: fs, flush: storage.Flush}
 	defer func() {
 		if err != nil {
@@ -89,7 +90,7 @@ func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig) (_ *no
 	}, n.cluster, n.topics)
 	n.producers = cluster.NewProducerIDs(n.cluster)
 	n.txns = NewTxns(TxnConfig{
-		Partitions: 2, MaxTimeout: time.Hour, IDExpiration: time.Hour, Patience: 5 * time.Second, NewProducerID: n.producers.Take, Unsynced: storage.Flush != commitlog.FlushGroup,
+		Partitions: 2, MaxTimeout: time.Hour, IDExpiration: time.Hour, Patience: patience, NewProducerID: n.producers.Take, Unsynced: storage.Flush != commitlog.FlushGroup,
 		ExpiryInterval: time.Hour, Logger: quiet, Now: time.Now,
 	}, n.cluster, n.topics, n.groups)
 	return n, nil
@@ -245,7 +246,7 @@ func TestNewIDAfterUnsyncedStart(t *testing.T) {
 	}{{commitlog.FlushGroup, false, false}, {commitlog.FlushOS, false, true}, {commitlog.FlushInterval, true, true}} {
 		fs := fsys.NewMem()
 		start := func() *node {
-			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush})
+			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush}, 5*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}

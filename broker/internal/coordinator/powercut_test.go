@@ -113,7 +113,7 @@ func (c *chain) life(tally *powercut.Tally) {
 		return nil
 	}}
 	watch.Recovering(true)
-	n, err := tryNode(c.t, fs, c.storage)
+	n, err := tryNode(c.t, fs, c.storage, 5*time.Second)
 	if err != nil {
 		c.t.Fatalf("recovery: %v", err)
 	}

@@ -1,0 +1,105 @@
+package coordinator
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/commitlog"
+	"github.com/quokka-stream/quokka/broker/internal/fsys"
+	"github.com/quokka-stream/quokka/broker/internal/history"
+)
+
+// TestEveryCallFails fails each call to the file system once, in turn, in each way,
+// under topics, logs, groups and transactions. What is told afterwards, while it runs
+// and after a start, keeps to the history.
+func TestEveryCallFails(t *testing.T) {
+	for _, f := range []struct {
+		err  error
+		ops  string // empty = every call that changes something
+		want string // what must have been hit
+	}{
+		{fsys.ErrIO, "", "write sync rename truncate create syncdir remove removeall mkdir"},
+		{fsys.ErrNoSpace, "write create mkdir rename", "write create rename"},
+		{fsys.ErrShort, "write", "write"},
+	} {
+		t.Run(f.err.Error(), func(t *testing.T) {
+			t.Parallel()
+			ops := map[string]int{}
+			for n := int64(0); ; n++ {
+				op := failOnce(t, n, f.err, strings.Fields(f.ops))
+				if op == "" {
+					break
+				}
+				ops[op]++
+			}
+			t.Logf("calls failed once: %v", ops)
+			for _, op := range strings.Fields(f.want) {
+				if ops[op] == 0 {
+					t.Errorf("no %s was made to fail", op)
+				}
+			}
+		})
+	}
+}
+
+// failOnce works on a node whose n-th call, of those named by ops, fails, starts it
+// anew and checks. It returns which call that was; none when there were fewer.
+func failOnce(t *testing.T, n int64, fault error, ops []string) string {
+	var failed atomic.Pointer[string]
+	mem, hook := fsys.NewMem(), fsys.Nth(n, fault)
+	fs := &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+		if len(ops) > 0 && !slices.Contains(ops, c.Op) {
+			return nil
+		}
+		err := hook(c)
+		if err != nil {
+			op := c.Op
+			failed.Store(&op)
+		}
+		return err
+	}}
+	storage := commitlog.CommitterConfig{MarkBytes: 1500, JournalAfter: 3, JournalBytes: 20 << 10, CleanEvery: time.Millisecond}
+	values := 0
+	w := &workload{
+		t: t, rng: rand.New(rand.NewPCG(5, 5)), rec: &history.Recorder{}, facts: (&facts{}).clone(), values: &values, producers: map[string]*producer{},
+	}
+	w.rec.Change(func(h *history.History) { h.Whole = map[history.Log]bool{} })
+	node, err := tryNode(t, fs, storage, 20*time.Millisecond)
+	if err == nil {
+		w.n = node
+		w.wholeTopics()
+		for range 40 {
+			if w.topic("t") == nil {
+				break // its creation failed, and nothing works without it
+			}
+			w.step()
+		}
+		w.settle(0)
+		node.abandon()
+	}
+	for _, left := range []*fsys.Mem{mem.Kill(), mem.Crash(uint64(n))} {
+		again, err := tryNode(t, left, storage, 5*time.Second)
+		if err != nil {
+			t.Fatalf("call %d: open afterwards: %v", n, err)
+		}
+		x := &workload{t: t, rng: w.rng, n: again, rec: &history.Recorder{}, facts: w.facts.clone(), values: &values, producers: map[string]*producer{}}
+		x.rec.Change(func(h *history.History) { *h = *w.rec.Snapshot() })
+		for at := w.rec.Tick(); x.rec.Tick() < at; { // its time goes on
+		}
+		x.rec.Change(func(h *history.History) { h.Cut(x.rec.Tick(), nil) })
+		x.checkFacts()
+		x.checkAll(true)
+		again.close()
+		if t.Failed() {
+			t.Fatalf("call %d (%s)", n, fault)
+		}
+	}
+	if op := failed.Load(); op != nil {
+		return *op
+	}
+	return ""
+}
