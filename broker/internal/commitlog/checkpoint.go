@@ -139,9 +139,32 @@ func checkIdentity(fs fsys.FS, dir string, id [16]byte) error {
 		return err
 	}
 	if string(got) != want {
-		return fmt.Errorf("directory %s belongs to another topic: it says %q, expected %q; move it away if the topic is gone", dir, got, want)
+		return &OtherTopicError{Dir: dir, ID: parseIdentity(string(got)), text: fmt.Sprintf("it says %q, expected %q", got, want)}
 	}
 	return nil
+}
+
+// parseIdentity is the id in an identity file, zero where it has none.
+func parseIdentity(text string) (id [16]byte) {
+	var encoded string
+	if _, err := fmt.Sscanf(text, "version: 0\ntopic_id: %s\n", &encoded); err != nil {
+		return id
+	}
+	if b, err := base64.RawURLEncoding.DecodeString(encoded); err == nil && len(b) == len(id) {
+		copy(id[:], b)
+	}
+	return id
+}
+
+// OtherTopicError says that a directory holds the log of another topic.
+type OtherTopicError struct {
+	Dir  string
+	ID   [16]byte // of that topic; zero where its file does not say
+	text string
+}
+
+func (e *OtherTopicError) Error() string {
+	return fmt.Sprintf("directory %s belongs to another topic: %s; move it away if the topic is gone", e.Dir, e.text)
 }
 
 // runUpkeep makes a checkpoint at the newest mark that is durable, so that a

@@ -153,13 +153,16 @@ func (m *Manager) slot(t *cluster.Topic, index int32) (*slot, error) {
 
 func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, error) {
 	img := m.cluster.Image()
-	p, err := partition.Open(partition.Config{
-		FS: m.cfg.FS, Dir: path.Join(m.cfg.Dir, dirName(t.Name, index)),
-		Topic: t.Name, Index: index, TopicID: t.ID, Internal: cluster.IsInternal(t.Name),
-		LeaderEpoch: img.LeaderEpoch(t, index),
-		Log:         m.logConfig(img, t),
-		Committer:   m.cfg.Committer, Logger: m.cfg.Logger, Now: m.cfg.Now,
-	})
+	dir := path.Join(m.cfg.Dir, dirName(t.Name, index))
+	p, err := m.openDir(img, t, index, dir)
+	// A topic of this name was deleted, and its directory could not be removed then.
+	var other *commitlog.OtherTopicError
+	if errors.As(err, &other) && other.ID != [16]byte{} && img.TopicByID(other.ID) == nil {
+		m.cfg.Logger.Warn("removing the directory of a topic that was deleted", "dir", dir)
+		if err = errors.Join(m.cfg.FS.RemoveAll(dir), m.cfg.FS.SyncDir(m.cfg.Dir)); err == nil {
+			p, err = m.openDir(img, t, index, dir)
+		}
+	}
 	if err != nil {
 		m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until the broker is restarted",
 			"topic", t.Name, "partition", index, "err", err)
@@ -170,6 +173,16 @@ func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, err
 		return nil, err
 	}
 	return p, nil
+}
+
+func (m *Manager) openDir(img *cluster.Image, t *cluster.Topic, index int32, dir string) (*partition.Partition, error) {
+	return partition.Open(partition.Config{
+		FS: m.cfg.FS, Dir: dir,
+		Topic: t.Name, Index: index, TopicID: t.ID, Internal: cluster.IsInternal(t.Name),
+		LeaderEpoch: img.LeaderEpoch(t, index),
+		Log:         m.logConfig(img, t),
+		Committer:   m.cfg.Committer, Logger: m.cfg.Logger, Now: m.cfg.Now,
+	})
 }
 
 // Exists says whether a partition was ever opened, now or in an earlier life.
