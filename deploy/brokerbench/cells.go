@@ -39,6 +39,9 @@ func base(bytes int64) cell {
 	return cell{size: 1 << 10, partitions: 12, producers: 8, compression: "none", flush: broker.FlushGroup, bytes: bytes, consume: true}
 }
 
+// defaultMB is how many MB of values a round of the base cell has.
+const defaultMB = 160
+
 // matrix lists the cells for rounds of so many bytes.
 func matrix(bytes int64) []cell {
 	var cells []cell
@@ -58,11 +61,11 @@ func matrix(bytes int64) []cell {
 	add("zstd", func(c *cell) { c.compression = "zstd" })
 	add("interval", func(c *cell) { c.flush = broker.FlushInterval })
 	add("os", func(c *cell) { c.flush = broker.FlushOS })
-	for _, n := range []int{1, 8, 64} {
+	for _, p := range []struct{ producers, acks int }{{1, 1000}, {8, 500}, {64, 250}} {
 		for _, partitions := range []int32{1, 12} {
-			add(fmt.Sprintf("sync %d on %d", n, partitions), func(c *cell) {
-				c.sync, c.producers, c.partitions, c.size, c.consume = true, n, partitions, 100, false
-				c.bytes = int64(n) * bytes / 3000
+			add(fmt.Sprintf("sync %d on %d", p.producers, partitions), func(c *cell) {
+				c.sync, c.producers, c.partitions, c.size, c.consume = true, p.producers, partitions, 100, false
+				c.bytes = int64(p.producers*p.acks*c.size) * bytes / (defaultMB << 20)
 			})
 		}
 	}

@@ -50,7 +50,7 @@ func run(ctx context.Context) error {
 	full := flag.Bool("full", false, "more rounds and bytes: up to two hours")
 	pattern := flag.String("cells", "", "only cells whose names match this regular expression")
 	rounds := flag.Int("rounds", 6, "rounds of each cell, of which the first is discarded")
-	megabytes := flag.Int64("mb", 160, "MB of values in a round of the base cell")
+	megabytes := flag.Int64("mb", defaultMB, "MB of values in a round of the base cell")
 	names := flag.String("servers", strings.Join([]string{nobody, fake, apache}, ","), "what to measure beside ours")
 	other := flag.String("before", "", "another build of this program, whose broker is measured as well: the figures of a change")
 	flag.StringVar(&profiles, "profile", "", "directory for CPU profiles of our broker, one for each flush policy")

@@ -65,6 +65,11 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		}
 		failed = failed || s.out.ErrorCode != errcode.None
 	}
+	var free bool
+	free, c.Waits = progress(stages, req.Acks)
+	if free = free && h.cfg.Trace == nil; free {
+		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
+	}
 	if req.Acks == 0 {
 		if h.cfg.Trace != nil {
 			h.traceProduce(c, received, stages, 0, nil)
@@ -74,11 +79,6 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 			return nil, errors.New("a produce request with acks=0 failed")
 		}
 		return nil, ErrNoReply
-	}
-	var free bool
-	free, c.Waits = progress(stages, req.Acks)
-	if free = free && h.cfg.Trace == nil; free {
-		wire.PutBuffer(c.req.Frame) // the records were all that aliased it
 	}
 	deadline := time.Now().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	reply := func(ctx context.Context, v *wire.Vec) error {
