@@ -86,6 +86,7 @@ func TestReopen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	rewritten.finish()
 	equalImages(t, rewritten, c.Image())
 	if got := c.Image().LeaderEpoch(c.Image().Topic("a"), 0); got != 1 {
 		t.Errorf("the epoch of an old partition is %d", got)
