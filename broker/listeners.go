@@ -98,7 +98,10 @@ func (l *Listener) mechanisms(addr net.Addr, wanted []string) []string {
 // single is the listener that the fields from Listen to Advertise describe.
 func (c *Config) single() Listener {
 	setDefault(&c.Listen, "127.0.0.1:9092")
-	return Listener{Listen: c.Listen, Listener: c.Listener, Advertise: c.Advertise, TLS: c.TLS, SASL: c.SASL}
+	return Listener{
+		Listen: c.Listen, Listener: c.Listener, Advertise: c.Advertise, TLS: c.TLS, SASL: c.SASL,
+		PrincipalMapping: c.Settings["ssl.principal.mapping.rules"],
+	}
 }
 
 // checkListeners says what is wrong with listeners, and fills in their names.

@@ -61,6 +61,7 @@ func TestSettingsRefused(t *testing.T) {
 		{"an encrypted key", settings{"quokka.tls.cert": file("c.pem", "-----BEGIN CERTIFICATE-----"), "quokka.tls.key": file("k.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----")}, []string{"encrypted", "openssl pkey"}},
 		{"half of TLS", settings{"quokka.tls.cert": "x"}, []string{"--tls-cert", "--tls-key"}},
 		{"a rule that is none", settings{"listeners": "PLAINTEXT://127.0.0.1:1", "ssl.principal.mapping.rules": "RULE:x"}, []string{"ssl.principal.mapping.rules", "RULE:pattern/replacement/"}},
+		{"a rule that is none, of a single listener", settings{"ssl.principal.mapping.rules": "RULE:x"}, []string{"ssl.principal.mapping.rules"}},
 		{"a users file that is not there", settings{"quokka.users.file": filepath.Join(dir, "none")}, []string{"--users-file", "none"}},
 		{"a users file with a line that is none", settings{"quokka.users.file": file("users", "# first\nadmin\n")}, []string{"line 2", "name:password"}},
 		{"super users that are none", settings{"super.users": "admin"}, []string{"User:admin"}},
