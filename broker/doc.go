@@ -30,5 +30,6 @@
 // handlers in internal/api, one file per family; topics and settings in
 // internal/cluster, groups in internal/group, driven by internal/coordinator on
 // the topic __consumer_offsets; partitions in internal/partition on the logs of
-// internal/commitlog, in Kafka's segment format.
+// internal/commitlog, in Kafka's segment format. What clients may ask for is bounded
+// by internal/quota and by limits that internal/limit names and counts.
 package broker

@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"consumergroup": {"group", "errcode"},
 	"cluster":       nil,
 	"quota":         {},
+	"limit":         {},
 }
 
 // never lists what the pure packages may not import at all.
