@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/quokka-stream/quokka/broker"
 	"github.com/quokka-stream/quokka/broker/brokertest"
 )
 
@@ -72,8 +73,10 @@ func TestMetrics(t *testing.T) {
 }
 
 // metricsPage is what a scrape of the broker gets.
-func metricsPage(b *brokertest.Broker) string {
+func metricsPage(b *brokertest.Broker) string { return pageOf(b.Unwrap()) }
+
+func pageOf(b *broker.Broker) string {
 	page := httptest.NewRecorder()
-	b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+	b.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	return page.Body.String()
 }
