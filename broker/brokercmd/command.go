@@ -37,23 +37,42 @@ type UsageError struct{ text string }
 
 func (e *UsageError) Error() string { return e.text }
 
-// run runs a broker until ctx ends.
-func (c Command) run(ctx context.Context, args []string) error {
-	given := layer{}
+// Validate says what is wrong with the flags of a broker's command line.
+func (c Command) Validate(args []string) error {
 	var config string
 	var list bool
-	flags := flagSet(c.Name, given, &config, &list)
+	_, err := c.parseFlags(args, layer{}, &config, &list)
+	return err
+}
+
+// parseFlags reads the flags into a layer; the error is flag.ErrHelp or a UsageError.
+func (c Command) parseFlags(args []string, given layer, config *string, list *bool) (*flag.FlagSet, error) {
+	flags := flagSet(c.Name, given, config, list)
 	if c.Flags != nil {
 		c.Flags(flags)
 	}
 	flags.SetOutput(io.Discard) // the error is returned
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		return flags, err
+	case err != nil:
+		return flags, &UsageError{fmt.Sprintf("%v; run %s --help for the flags", err, c.Name)}
+	case flags.NArg() > 0:
+		return flags, &UsageError{fmt.Sprintf("unexpected argument %q; run %s --help for the flags", flags.Arg(0), c.Name)}
+	}
+	return flags, nil
+}
+
+// run runs a broker until ctx ends.
+func (c Command) run(ctx context.Context, args []string) error {
+	given := layer{}
+	var config string
+	var list bool
+	switch flags, err := c.parseFlags(args, given, &config, &list); {
+	case errors.Is(err, flag.ErrHelp):
 		return c.help(flags)
 	case err != nil:
-		return &UsageError{fmt.Sprintf("%v; run %s --help for the flags", err, c.Name)}
-	case flags.NArg() > 0:
-		return &UsageError{fmt.Sprintf("unexpected argument %q; run %s --help for the flags", flags.Arg(0), c.Name)}
+		return err
 	case list:
 		return listSettings(c.Stdout)
 	}

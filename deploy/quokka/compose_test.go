@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/quokka-stream/quokka/broker/brokercmd"
 	"github.com/quokka-stream/quokka/cdc"
 	"github.com/quokka-stream/quokka/deploy/compose"
 	"github.com/quokka-stream/quokka/deploy/monitoring"
@@ -90,6 +91,15 @@ func TestComposeCommands(t *testing.T) {
 				for _, flag := range command.Flags() {
 					for _, v := range flag.Envs {
 						reads[v] = true
+					}
+				}
+				if s.Command[0] == "broker" {
+					if err := new(brokerCmd).command(io.Discard).Validate(s.Command[1:]); err != nil {
+						t.Errorf("quokka %s: %v", strings.Join(s.Command, " "), err)
+					}
+					reads["QUOKKA_BROKER_TRACE"], reads["OTEL_EXPORTER_OTLP_ENDPOINT"] = true, true
+					for _, v := range brokercmd.Variables() {
+						reads[v.Name] = true
 					}
 				}
 				if cfg, ok := configurations[s.Command[0]]; ok {

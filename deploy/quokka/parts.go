@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -28,10 +29,15 @@ type brokerCmd struct {
 
 // Run runs the broker until ctx ends.
 func (c *brokerCmd) Run(ctx context.Context, out *output) error {
+	return c.command(out.stdout).Run(ctx, c.Args)
+}
+
+// command is the broker's command, with traces.
+func (c *brokerCmd) command(stdout io.Writer) brokercmd.Command {
 	var trace bool
 	var otlp string
 	return brokercmd.Command{
-		Name: "quokka broker", Environ: os.Environ(), Stdout: out.stdout, Log: os.Stderr, LogFormat: "json",
+		Name: "quokka broker", Environ: os.Environ(), Stdout: stdout, Log: os.Stderr, LogFormat: "json",
 		Flags: func(flags *flag.FlagSet) {
 			flags.BoolVar(&trace, "trace", os.Getenv("QUOKKA_BROKER_TRACE") == "true", "show appends and syncs in the clients' traces (QUOKKA_BROKER_TRACE); needs --otlp")
 			flags.StringVar(&otlp, "otlp", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "OTLP/HTTP collector for them, a `URL` (OTEL_EXPORTER_OTLP_ENDPOINT)")
@@ -41,7 +47,7 @@ func (c *brokerCmd) Run(ctx context.Context, out *output) error {
 			cfg.Trace = hook
 			return end, err
 		},
-	}.Run(ctx, c.Args)
+	}
 }
 
 // tracing is what the broker reports its work to, nil if it is not asked to.
