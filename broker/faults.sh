@@ -20,7 +20,9 @@ run() { # go test's arguments
 args=()
 if [ "${1:-}" = long ]; then
 	export QUOKKA_KILLS=${QUOKKA_KILLS:-2000}
-	args=(-args -crash.seeds "${QUOKKA_CRASH_CHAINS:-2000}")
+	chains=${QUOKKA_CRASH_CHAINS:-2000}
+	args=(-args -crash.seeds "$chains")
+	echo "power cuts: $chains chains of them through partitions, then through everything below the handlers; some minutes each"
 fi
 run ${RACE:-} -timeout 2h -run '^TestPowerCuts' ./broker/internal/partition ./broker/internal/coordinator "${args[@]}"
 run -timeout 12h -run '^TestKill$' ./broker/cmd/broker
