@@ -71,12 +71,15 @@ func (b *bench) testBinary(ctx context.Context, name, module, pkg, version strin
 var outcome = regexp.MustCompile(`^(\s*)--- (PASS|FAIL|SKIP): (\S+)`)
 
 // tests runs a test binary in its folder and counts its outcomes, those of
-// subtests too.
+// subtests too. What a suite with failures printed is kept beside its binary.
 func (r *result) tests(ctx context.Context, binary, dir, skip string, env []string, args ...string) error {
 	args = append([]string{"-test.v", "-test.timeout", "19m", "-test.skip", skip}, args...)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
+	if err != nil { // what failed says why in here
+		_ = os.WriteFile(filepath.Join(filepath.Dir(binary), r.suite.name+".log"), out, 0o600) // only a help
+	}
 	failed, skipped := len(r.failures), 0
 	for sc := bufio.NewScanner(bytes.NewReader(out)); sc.Scan(); {
 		m := outcome.FindStringSubmatch(sc.Text())

@@ -147,6 +147,9 @@ func rdkafkaTest(ctx context.Context, dir, number string) (passed, skipped int, 
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TESTS="+number, "TEST_KAFKA_VERSION=4.0.0", "LD_LIBRARY_PATH=../src:../src-cpp")
 	out, err := cmd.CombinedOutput()
+	if err != nil { // what failed says why in here
+		_ = os.WriteFile(filepath.Join(dir, number+".log"), out, 0o600) // only a help
+	}
 	for _, m := range rdkafkaOutcome.FindAllStringSubmatch(string(out), -1) {
 		switch {
 		case !strings.HasPrefix(m[1], number) || strings.HasSuffix(m[1], "_mock") || strings.HasSuffix(m[1], "_local"):
