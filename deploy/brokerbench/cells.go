@@ -40,7 +40,7 @@ func base(bytes int64) cell {
 }
 
 // defaultMB is how many MB of values a round of the base cell has.
-const defaultMB = 160
+const defaultMB = 96
 
 // matrix lists the cells for rounds of so many bytes.
 func matrix(bytes int64) []cell {
@@ -61,7 +61,7 @@ func matrix(bytes int64) []cell {
 	add("zstd", func(c *cell) { c.compression = "zstd" })
 	add("interval", func(c *cell) { c.flush = broker.FlushInterval })
 	add("os", func(c *cell) { c.flush = broker.FlushOS })
-	for _, p := range []struct{ producers, acks int }{{1, 1000}, {8, 500}, {64, 250}} {
+	for _, p := range []struct{ producers, acks int }{{1, 1000}, {8, 400}, {64, 150}} {
 		for _, partitions := range []int32{1, 12} {
 			add(fmt.Sprintf("sync %d on %d", p.producers, partitions), func(c *cell) {
 				c.sync, c.producers, c.partitions, c.size, c.consume = true, p.producers, partitions, 100, false

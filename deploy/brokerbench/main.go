@@ -58,9 +58,9 @@ func run(ctx context.Context) error {
 	startup := flag.Bool("startup", true, "also measure start, memory at rest and recovery after kill -9")
 	recovery := flag.Int64("recovery", 0, "measure nothing but the start after kill -9, with so many GB in 20 partitions")
 	flag.Parse()
-	paced := 3 * time.Second
+	paced := 2 * time.Second
 	if *full {
-		*rounds, *megabytes, paced = 11, 3**megabytes, 10*time.Second
+		*rounds, *megabytes, paced = 11, 4**megabytes, 10*time.Second
 	}
 	if *rounds < 2 {
 		return fmt.Errorf("-rounds %d: want at least 2, the first is discarded", *rounds)
