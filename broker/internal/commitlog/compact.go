@@ -211,7 +211,8 @@ func (l *Log) saveCompacted(end int64) error {
 }
 
 // Sealed tells whether all segments but the active one have complete derived files,
-// so that compaction may take them. It takes the lock itself.
+// so that compaction may take them; tests wait for it, here and in partition. It takes
+// the lock itself.
 func (l *Log) Sealed() bool {
 	l.Lock()
 	defer l.Unlock()

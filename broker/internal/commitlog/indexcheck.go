@@ -2,7 +2,6 @@ package commitlog
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/record"
@@ -11,36 +10,61 @@ import (
 // indexCheck compares a segment's index files with its batches as they are read. The zero
 // value has nothing to compare.
 type indexCheck struct {
-	base                   int64
-	offsetsName, timesName string
-	offsets                map[uint32]uint32 // position: relative last offset
-	times                  map[uint32]int64  // relative offset: timestamp
-	offsetsLeft, timesLeft int               // entries that no batch fitted
-	maxTimestamp           int64
-	file, problem          string // that the files as such have
+	base          int64
+	offsets       ahead // by position
+	times         ahead // by relative offset
+	maxTimestamp  int64
+	file, problem string // that the files as such have
+}
+
+// ahead are the entries of an index whose batches have not been read yet. An index
+// ascends as the batches of its segment do, so one pass over both holds them against
+// each other.
+type ahead struct {
+	name    string
+	width   int
+	entries []byte
+	misfits int // entries passed that no batch fitted
+}
+
+// take returns the entry with a key, nil when there is none; those below fit no batch.
+func (a *ahead) take(key uint32, keyOf func(entry []byte) uint32) []byte {
+	for len(a.entries) > 0 {
+		e := a.entries[:a.width]
+		found := keyOf(e)
+		if found > key {
+			return nil
+		}
+		a.entries = a.entries[a.width:]
+		if found == key {
+			return e
+		}
+		a.misfits++
+	}
+	return nil
+}
+
+func (a *ahead) problem() string {
+	n := a.misfits
+	if a.width > 0 {
+		n += len(a.entries) / a.width
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of its entries do not fit the batches", n)
 }
 
 // newIndexCheck reads the index files: so many of their entries, -1 = all.
 func newIndexCheck(fs fsys.FS, dir string, base int64, offsets, times int) *indexCheck {
-	c := &indexCheck{
-		base: base, offsetsName: fileName(dir, base, indexSuffix), timesName: fileName(dir, base, timeIndexSuffix),
-		offsets: map[uint32]uint32{}, times: map[uint32]int64{}, maxTimestamp: -1,
-	}
-	for e := range c.entries(index{fs: fs, name: c.offsetsName, width: offsetEntrySize}, offsets) {
-		rel, pos := parseOffsetEntry(e)
-		c.offsets[pos] = rel
-		c.offsetsLeft++
-	}
-	for e := range c.entries(index{fs: fs, name: c.timesName, width: timeEntrySize}, times) {
-		ts, rel := parseTimeEntry(e)
-		c.times[rel] = ts
-		c.timesLeft++
-	}
+	c := &indexCheck{base: base, maxTimestamp: -1}
+	c.offsets = c.read(index{fs: fs, name: fileName(dir, base, indexSuffix), width: offsetEntrySize}, offsets)
+	c.times = c.read(index{fs: fs, name: fileName(dir, base, timeIndexSuffix), width: timeEntrySize}, times)
 	return c
 }
 
-// entries iterates over the first n entries of an index file.
-func (c *indexCheck) entries(idx index, n int) func(func([]byte) bool) {
+// read returns the first n entries of an index file.
+func (c *indexCheck) read(idx index, n int) ahead {
 	err := idx.load()
 	if err == nil && idx.count < n {
 		err = fmt.Errorf("it has %d entries, the checkpoint counts %d", idx.count, n)
@@ -49,35 +73,39 @@ func (c *indexCheck) entries(idx index, n int) func(func([]byte) bool) {
 		if c.problem == "" {
 			c.file, c.problem = idx.name, err.Error()
 		}
-		return func(func([]byte) bool) {}
+		return ahead{name: idx.name, width: idx.width}
 	}
 	if n < 0 {
 		n = idx.count
 	}
-	return slices.Chunk(idx.mem[:n*idx.width], idx.width)
+	return ahead{name: idx.name, width: idx.width, entries: idx.mem[:n*idx.width]}
 }
 
 // see takes in the next batch.
 func (c *indexCheck) see(pos int64, info *record.Info) {
 	c.maxTimestamp = max(c.maxTimestamp, info.MaxTimestamp)
-	rel := uint32(info.LastOffset() - c.base)
-	if want, ok := c.offsets[uint32(pos)]; ok && want == rel {
-		c.offsetsLeft--
+	last := uint32(info.LastOffset() - c.base)
+	if e := c.offsets.take(uint32(pos), func(e []byte) uint32 { _, pos := parseOffsetEntry(e); return pos }); e != nil {
+		if rel, _ := parseOffsetEntry(e); rel != last {
+			c.offsets.misfits++
+		}
 	}
-	if ts, ok := c.times[rel]; ok && ts == c.maxTimestamp {
-		c.timesLeft--
+	if e := c.times.take(last, func(e []byte) uint32 { _, rel := parseTimeEntry(e); return rel }); e != nil {
+		if ts, _ := parseTimeEntry(e); ts != c.maxTimestamp {
+			c.times.misfits++
+		}
 	}
 }
 
 // verdict is what is wrong with which file, empty when nothing is.
 func (c *indexCheck) verdict() (file, problem string) {
-	switch {
-	case c.problem != "":
+	if c.problem != "" {
 		return c.file, c.problem
-	case c.offsetsLeft > 0:
-		return c.offsetsName, fmt.Sprintf("%d of its entries do not fit the batches", c.offsetsLeft)
-	case c.timesLeft > 0:
-		return c.timesName, fmt.Sprintf("%d of its entries do not fit the batches", c.timesLeft)
+	}
+	for _, a := range []*ahead{&c.offsets, &c.times} {
+		if p := a.problem(); p != "" {
+			return a.name, p
+		}
 	}
 	return "", ""
 }
