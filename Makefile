@@ -9,7 +9,7 @@ UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
 FUZZTIME ?= 1m
 
-.PHONY: help demo up build test unit faults crash fuzz e2e vet lint drift tidy generate bench bench-orders bench-broker kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
+.PHONY: help demo up build test unit faults crash fuzz e2e vet lint drift tidy generate bench bench-orders bench-broker bench-full kafka-up kafka-down kafka-test opensearch-up opensearch-down opensearch-test diff-kafka conformance compose-check compose-test image-size clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -45,7 +45,7 @@ unit: ## unit and contract tests of all modules
 faults: ## power cuts in memory and 200 kill -9 of the broker under load, counted; part of test
 	@GO=$(GO) RACE=$(RACE) broker/faults.sh
 
-crash: ## the same for long: QUOKKA_KILLS kills (2000); prints its seed (QUOKKA_CRASH_SEED repeats it)
+crash: ## the same for long: QUOKKA_KILLS kills (2000); other cuts and kills each time, prints its seed (QUOKKA_CRASH_SEED repeats it)
 	@GO=$(GO) RACE=$(RACE) broker/faults.sh long
 
 fuzz: ## every fuzz target in turn, FUZZTIME each (1m); FUZZ=name: some of them
@@ -86,16 +86,19 @@ generate: ## regenerate what is generated
 tidy: ## go mod tidy in every module
 	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
 
-bench: ## benchmarks, each beside its peer or limit
+bench: ## Go's micro-benchmarks of all modules, each beside its peer or limit
 	@$(GO) test -run '^$$' -bench . -benchtime 2s work
 
 bench-orders: ## orders a second that the platform sustains, and settle times, on its broker and on Apache Kafka
 	@$(GO) test -run '^$$' -bench Settle -benchtime 1x -timeout 30m ./deploy/demo
 
-bench-broker: ## the broker beside a null broker, kfake and Apache Kafka (BENCH=-full: up to two hours)
+bench-broker: ## the broker beside a null broker, kfake and Apache Kafka, up to 20 minutes (BENCH: more arguments)
 	@mkdir -p $(BIN)
 	@$(GO) build -o $(BIN)/brokerbench ./deploy/brokerbench
 	@$(BIN)/brokerbench $(BENCH)
+
+bench-full: ## bench-broker with more rounds and bytes, up to two hours
+	@$(MAKE) --no-print-directory bench-broker BENCH='-full $(BENCH)'
 
 kafka-up: ## start Apache Kafka from its jars (KAFKA_NODES=1 or 3); the last line is its address
 	@$(GO) run ./deploy/kafka/run up

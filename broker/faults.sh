@@ -3,7 +3,9 @@
 # how often and during what. Everything is printed when something fails.
 #   faults.sh            what make test runs: a minute or two
 #   faults.sh long       what make crash runs: many more cuts, QUOKKA_KILLS kills (2,000)
-# GO and RACE are as in the Makefile. A run is repeated with the seed that it prints.
+# GO and RACE are as in the Makefile. Cuts and kills are chosen by QUOKKA_CRASH_SEED. A
+# long run without one makes one up, make test's cuts are the same each time; what was
+# chosen is printed with how to choose it again.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mktemp)
@@ -17,12 +19,17 @@ run() { # go test's arguments
 	fi
 }
 
-args=()
+chains=()
+first=${QUOKKA_CRASH_SEED:-1}
 if [ "${1:-}" = long ]; then
 	export QUOKKA_KILLS=${QUOKKA_KILLS:-2000}
-	chains=${QUOKKA_CRASH_CHAINS:-2000}
-	args=(-args -crash.seeds "$chains")
-	echo "power cuts: $chains chains of them through partitions, then through everything below the handlers; some minutes each"
+	first=${QUOKKA_CRASH_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
+	n=${QUOKKA_CRASH_CHAINS:-2000}
+	chains=(-crash.seeds "$n")
+	export QUOKKA_CRASH_SEED=$first
+	echo "seed $first; the same choices again: QUOKKA_CRASH_SEED=$first QUOKKA_CRASH_CHAINS=$n QUOKKA_KILLS=$QUOKKA_KILLS make crash"
+	echo "power cuts: $n chains of them through partitions, then through everything below the handlers; some minutes each"
 fi
-run ${RACE:-} -timeout 2h -run '^TestPowerCuts' ./broker/internal/partition ./broker/internal/coordinator "${args[@]}"
+echo "power cuts: the first chain has seed $first; a chain N alone: go test -run '^TestPowerCuts$' ./broker/internal/partition -args -crash.seed N, likewise coordinator"
+run ${RACE:-} -timeout 2h -run '^TestPowerCuts' ./broker/internal/partition ./broker/internal/coordinator -args -crash.first "$first" "${chains[@]}"
 run -timeout 12h -run '^TestKill$' ./broker/cmd/broker

@@ -21,6 +21,7 @@ import (
 
 var (
 	crashSeeds = flag.Uint64("crash.seeds", 40, "how many chains of power cuts to run")
+	crashFirst = flag.Uint64("crash.first", 1, "the seed of the first of them")
 	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
 )
 
@@ -28,7 +29,7 @@ var (
 // transactions — under each flush policy, cuts the power or kills the process at any
 // moment, and holds what comes back against the history of all lives before.
 func TestPowerCuts(t *testing.T) {
-	first, n := uint64(1), *crashSeeds
+	first, n := *crashFirst, *crashSeeds
 	var tally powercut.Tally
 	if *crashSeed > 0 {
 		first, n = *crashSeed, 1

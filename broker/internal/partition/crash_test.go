@@ -17,6 +17,7 @@ import (
 
 var (
 	crashSeeds = flag.Uint64("crash.seeds", 220, "how many chains of power cuts to run")
+	crashFirst = flag.Uint64("crash.first", 1, "the seed of the first of them")
 	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
 )
 
@@ -26,7 +27,7 @@ var (
 // what is there was appended there, producers and transactions go on where they
 // were; and what recovery showed survives a power cut at once.
 func TestPowerCuts(t *testing.T) {
-	first, n := uint64(1), *crashSeeds
+	first, n := *crashFirst, *crashSeeds
 	var tally powercut.Tally
 	if *crashSeed > 0 {
 		first, n = *crashSeed, 1
