@@ -221,7 +221,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("the help does not say %q", want)
 		}
 	}
-	if list := text("--list-settings"); strings.Count(list, "\n") < 600 || !strings.Contains(list, "num.partitions=1\n  read-only. Partitions of a topic") {
+	if list := text("--list-settings"); strings.Count(list, "\n") < 600 || !strings.Contains(list, "num.partitions=1\n  read-only. Partitions of a topic") || !strings.Contains(list, "In Kafka: 2147483647.\n") {
 		t.Errorf("the list of settings: %s", list)
 	}
 }

@@ -50,7 +50,7 @@ file; a setting of one listener is listener.name.external.ssl.keystore.location.
 	return nil
 }
 
-// listSettings writes every setting.
+// listSettings writes every setting, and Kafka's default where ours is another.
 func listSettings(out io.Writer) error {
 	configs := cluster.BrokerConfigs()
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
@@ -62,7 +62,11 @@ func listSettings(out io.Writer) error {
 		if def.Null || value == "" {
 			value = ""
 		}
-		if _, err := fmt.Fprintf(out, "%s=%s\n  %s. %s\n", name, value, def.Update, def.Doc); err != nil {
+		theirs, differs := cluster.KafkaDefault(name)
+		if differs {
+			theirs = " In Kafka: " + theirs + "."
+		}
+		if _, err := fmt.Fprintf(out, "%s=%s\n  %s. %s%s\n", name, value, def.Update, def.Doc, theirs); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,7 @@
 // server's, user and system, for a gigabyte (10⁹ bytes of values).
 //
 //	make bench-broker                        at most 20 minutes
-//	make bench-broker BENCH=-full            more rounds and bytes, at most 2 hours
+//	make bench-full                          more rounds and bytes, at most 2 hours
 //	make bench-broker BENCH='-cells sync'    the cells whose names match
 //
 // What a change does: -before takes another build of this program, and its broker

@@ -216,8 +216,3 @@ func (i *Image) ConfigFloat(t *Topic, name string) float64 {
 	f, _ := strconv.ParseFloat(strings.TrimSpace(i.Config(t, name)), 64) // checked when it was set
 	return f
 }
-
-// ConfigBool returns a yes-or-no setting of a topic.
-func (i *Image) ConfigBool(t *Topic, name string) bool {
-	return strings.EqualFold(i.Config(t, name), "true")
-}

@@ -53,9 +53,6 @@ func Nth(n int64, err error) func(Call) error {
 	}
 }
 
-// Calls is how many calls were made.
-func (f *Faulty) Calls() int64 { return f.calls.Load() }
-
 func (f *Faulty) ask(op, name string) error {
 	c := Call{N: f.calls.Add(1) - 1, Op: op, Name: name}
 	if f.Hook == nil {

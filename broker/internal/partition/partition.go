@@ -145,17 +145,6 @@ func (p *Partition) EpochAt(offset int64) int32 {
 	return p.log.EpochAt(offset)
 }
 
-// SetLeaderEpoch raises the epoch for batches to come.
-func (p *Partition) SetLeaderEpoch(epoch int32) error {
-	p.log.Lock()
-	defer p.log.Unlock()
-	if epoch < p.epoch {
-		return record.Errorf(record.CodeFencedLeaderEpoch, "leader epoch %d is below the current one, %d", epoch, p.epoch)
-	}
-	p.epoch = epoch
-	return nil
-}
-
 // UpdateConfig replaces the topic configuration for what comes next.
 func (p *Partition) UpdateConfig(cfg commitlog.Config) {
 	p.log.Lock()
