@@ -46,7 +46,7 @@ var logConfigs = map[string]ConfigDef{
 	"log.retention.minutes":                              {Type: Int, Null: true, Doc: "The same in minutes, where log.retention.ms does not say."},
 	"log.retention.ms":                                   {Type: Long, Null: true, Update: ClusterWide, Synonyms: []Synonym{{"log.retention.minutes", 60_000}, {"log.retention.hours", 3_600_000}}, Doc: topicDefault("retention.ms")},
 	"log.roll.hours":                                     {Type: Int, Default: "168", Min: 1, Bounded: true, Doc: "The age at which a new segment begins, where log.roll.ms does not say."},
-	"log.roll.jitter.hours":                              {Type: Int, Default: "0", Bounded: true, Doc: "How much earlier at random, where log.roll.jitter.ms does not say."},
+	"log.roll.jitter.hours":                              {Type: Int, Default: "0", Bounded: true, Doc: "No effect, as log.roll.jitter.ms has none."},
 	"log.roll.jitter.ms":                                 {Type: Long, Null: true, Update: ClusterWide, Synonyms: []Synonym{{"log.roll.jitter.hours", 3_600_000}}, Doc: topicDefault("segment.jitter.ms")},
 	"log.roll.ms":                                        {Type: Long, Null: true, Update: ClusterWide, Synonyms: []Synonym{{"log.roll.hours", 3_600_000}}, Doc: topicDefault("segment.ms")},
 	"log.segment.bytes":                                  {Type: Int, Default: "1073741824", Min: 1048576, Bounded: true, Update: ClusterWide, Doc: topicDefault("segment.bytes")},

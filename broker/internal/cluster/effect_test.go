@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,18 +49,16 @@ func TestEffects(t *testing.T) {
 			t.Errorf("topic setting %s: its documentation says that it has an effect is %v, the code names it is %v", name, def.HasEffect(), used(name))
 		}
 	}
+	for name, effect := range maps.Clone(defaults) {
+		for _, s := range BrokerConfigs()[name].Synonyms {
+			defaults[s.Name] = effect
+		}
+	}
 	for name, def := range BrokerConfigs() {
 		if effect, isDefault := defaults[name]; isDefault {
 			if effect != def.HasEffect() {
 				t.Errorf("broker setting %s: effect %v, as a topic's default %v", name, def.HasEffect(), effect)
 			}
-			for _, s := range def.Synonyms {
-				defaults[s.Name] = effect
-			}
-		}
-	}
-	for name, def := range BrokerConfigs() {
-		if _, isDefault := defaults[name]; isDefault {
 			continue
 		}
 		// What may be said of one listener is named together.
