@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	crashSeeds = flag.Uint64("crash.seeds", 40, "how many chains of power cuts to run")
+	crashSeeds = flag.Uint64("crash.seeds", 100, "how many chains of power cuts to run")
 	crashFirst = flag.Uint64("crash.first", 1, "the seed of the first of them")
 	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
 )

@@ -24,7 +24,7 @@ func TestPowerCutsInCompaction(t *testing.T) {
 	const seeds = 60
 	var tally powercut.Tally
 	t.Cleanup(func() {
-		tally.Report(t, seeds*11, powercut.Append, powercut.Roll, powercut.Checkpoint, powercut.Cleaning, powercut.Swap, powercut.Journal, powercut.Recovery)
+		tally.Report(t, seeds*11, powercut.Append, powercut.Roll, powercut.Checkpoint, powercut.Cleaning, powercut.Swap, powercut.Recovery)
 	})
 	for seed := *crashFirst; seed < *crashFirst+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
