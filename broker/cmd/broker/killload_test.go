@@ -45,9 +45,9 @@ type load struct {
 	names  atomic.Int64 // of values, transactions and producers
 
 	mu      sync.Mutex
-	lost    error             // a record given up although retries went on
-	start   int64             // least log start of the topic that records are deleted from
-	churned *kadm.TopicDetail // the topic that is made again and again, as it is now; nil = not known
+	lost    error         // a record given up although retries went on
+	start   int64         // least log start of the topic that records are deleted from
+	churned *kadm.TopicID // the topic that is made again and again, as it is now; nil = not known
 }
 
 func (l *load) client(opts ...kgo.Opt) *kgo.Client {
@@ -326,23 +326,20 @@ func (l *load) churn(ctx context.Context) {
 		if err = errors.Join(err, resp.Err); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 			continue
 		}
-		if _, err := admin.CreateTopic(ctx, 1, 1, nil, "churn"); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			continue
+		made, err := admin.CreateTopic(ctx, 1, 1, nil, "churn")
+		if err != nil {
+			continue // if it is there all the same, it goes again
 		}
-		topics, err := admin.ListTopics(ctx, "churn")
-		detail, ok := topics["churn"]
-		if err != nil || !ok || detail.Err != nil {
-			continue
-		}
+		id := made.ID
 		c := l.client(kgo.DefaultProduceTopic("churn"))
 		for seq := range int64(5) {
-			l.send(c, history.Send{Log: logName("churn#"+detail.ID.String(), 0), Key: "k", Producer: detail.ID.String(), Seq: seq, Acks: -1, Once: true}, 0, 0)
+			l.send(c, history.Send{Log: logName("churn#"+id.String(), 0), Key: "k", Producer: id.String(), Seq: seq, Acks: -1, Once: true}, 0, 0)
 		}
 		err = c.Flush(l.ctx)
 		c.Close()
 		l.mu.Lock()
 		if err == nil {
-			l.churned = &detail
+			l.churned = &id
 		}
 		l.mu.Unlock()
 	}

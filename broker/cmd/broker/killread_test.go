@@ -102,11 +102,11 @@ func (l *load) readAll() {
 		l.t.Fatal(err)
 	}
 	got := topics["churn"]
-	if got.Err != nil || got.ID != l.churned.ID {
-		l.t.Errorf("topic churn is %v (%v), it was made as %v", got.ID, got.Err, l.churned.ID)
+	if got.Err != nil || got.ID != *l.churned {
+		l.t.Errorf("topic churn is %v (%v), it was made as %v", got.ID, got.Err, *l.churned)
 		return
 	}
-	l.readLog(c, "churn", got.ID, 0, logName("churn#"+l.churned.ID.String(), 0), false)
+	l.readLog(c, "churn", got.ID, 0, logName("churn#"+l.churned.String(), 0), false)
 }
 
 // readLog reads a log with both isolation levels.
