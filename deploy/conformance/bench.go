@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -56,28 +55,6 @@ func (b *bench) run(ctx context.Context, s suite) result {
 		r.failures = append(r.failures, err.Error())
 	}
 	return r
-}
-
-//go:embed leftout.txt
-var leftOutList string
-
-// leave returns the pattern of the tests of a suite that are left out, and says
-// so in its result. The list has lines of suite | tests | reason; a subtest is
-// named as go test names it.
-func (r *result) leave(name string) string {
-	var patterns []string
-	for line := range strings.Lines(leftOutList) {
-		f := strings.Split(line, "|")
-		if len(f) != 3 || strings.TrimSpace(f[0]) != name {
-			continue
-		}
-		tests := strings.TrimSpace(f[1])
-		for _, test := range strings.Fields(tests) {
-			patterns = append(patterns, "^"+strings.ReplaceAll(test, "/", "$/^")+"$")
-		}
-		r.leftOut = append(r.leftOut, tests+": "+strings.TrimSpace(f[2]))
-	}
-	return strings.Join(patterns, "|")
 }
 
 // start runs a broker with a new data directory on addr, which may have port 0,

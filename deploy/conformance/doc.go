@@ -11,5 +11,6 @@
 // clients/ has short programs of our own that put a client through its paces. A
 // tool that this machine lacks is reported as not run, which is no failure.
 //
-// leftout.txt lists the tests of the suites that are not run, with the reasons.
+// leftout.txt lists the tests of the suites that are not run, with the reasons. A line
+// that leaves out no test is a failure of its suite.
 package main

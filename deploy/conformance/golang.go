@@ -72,8 +72,13 @@ var outcome = regexp.MustCompile(`^(\s*)--- (PASS|FAIL|SKIP): (\S+)`)
 
 // tests runs a test binary in its folder and counts its outcomes, those of
 // subtests too. What a suite with failures printed is kept beside its binary.
-func (r *result) tests(ctx context.Context, binary, dir, skip string, env []string, args ...string) error {
-	args = append([]string{"-test.v", "-test.timeout", "19m", "-test.skip", skip}, args...)
+func (r *result) tests(ctx context.Context, binary, dir string, left leftOut, env []string, args ...string) error {
+	all, err := declared(dir)
+	if err != nil {
+		return err
+	}
+	defer r.hold(left, all)
+	args = append([]string{"-test.v", "-test.timeout", "19m", "-test.skip", left.pattern()}, args...)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
@@ -162,7 +167,7 @@ func franzSCRAM(ctx context.Context, b *bench, r *result) error {
 	defer stop()
 	for _, user := range []string{"alice:secret", "alice:secret:512"} {
 		env := []string{"KGO_SEEDS=" + addr, "KGO_TEST_RF=1", "KGO_LOG_LEVEL=none", "KGO_TEST_SCRAM=" + user, "KGO_TEST_SCRAM_SEEDS=" + addr}
-		if err := r.tests(ctx, binary, dir, "^$", env, "-test.run", "TestSCRAM"); err != nil {
+		if err := r.tests(ctx, binary, dir, nil, env, "-test.run", "TestSCRAM"); err != nil {
 			return err
 		}
 	}
@@ -196,15 +201,17 @@ func (b *bench) certificate() (certFile, keyFile string, err error) {
 	return certFile, keyFile, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private}), 0o600)
 }
 
+const kafkaGoModule = "github.com/segmentio/kafka-go"
+
 // kafkaGo runs segmentio/kafka-go's tests, which look for the broker on port 9092.
 func kafkaGo(ctx context.Context, b *bench, r *result) error {
-	const module, addr = "github.com/segmentio/kafka-go", "127.0.0.1:9092"
+	const addr = "127.0.0.1:9092"
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return notRun("it wants port 9092, which another program has")
 	}
 	l.Close()
-	binary, dir, err := b.testBinary(ctx, "kafka-go", module, module, r.suite.version)
+	binary, dir, err := b.testBinary(ctx, "kafka-go", kafkaGoModule, kafkaGoModule, r.suite.version)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 )
 
 const (
+	saramaModule     = "github.com/IBM/sarama"
 	toxiproxyModule  = "github.com/Shopify/toxiproxy/v2"
 	toxiproxyVersion = "v2.12.0"
 )
@@ -23,7 +24,7 @@ const (
 // behind a toxiproxy on a port of its own; here all five proxies lead to the one
 // broker, which tells its clients to come by the first.
 func sarama(ctx context.Context, b *bench, r *result) error {
-	const module, first, proxies = "github.com/IBM/sarama", 29091, 5
+	const first, proxies = 29091, 5
 	for i := range proxies {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", first+i))
 		if err != nil {
@@ -31,7 +32,7 @@ func sarama(ctx context.Context, b *bench, r *result) error {
 		}
 		l.Close()
 	}
-	binary, dir, err := b.testBinary(ctx, "sarama", module, module, r.suite.version, "-tags", "functional")
+	binary, dir, err := b.testBinary(ctx, "sarama", saramaModule, saramaModule, r.suite.version, "-tags", "functional")
 	if err != nil {
 		return err
 	}
