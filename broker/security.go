@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"maps"
 	"math"
 	"net"
@@ -16,12 +15,9 @@ import (
 
 // served is a listener as the server runs it.
 func (b *Broker) served(l *Listener) server.Listener {
-	out := server.Listener{Listener: l.Listener, Name: l.Name, Principal: l.principal()}
-	if l.TLS != nil {
-		out.Listener = tls.NewListener(l.Listener, l.TLS)
-		if !l.SASL {
-			out.Certificate = l.mapping.Principal
-		}
+	out := server.Listener{Listener: l.Listener, Name: l.Name, Principal: l.principal(), TLS: l.TLS}
+	if l.TLS != nil && !l.SASL {
+		out.Certificate = l.mapping.Principal
 	}
 	return out
 }

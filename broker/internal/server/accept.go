@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"crypto/tls"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,8 @@ type Listener struct {
 	Name string
 	// Principal is who a client is before it authenticates; empty where it has to.
 	Principal string
+	// TLS, if it is set, encrypts the listener.
+	TLS *tls.Config
 	// Certificate, if it is set, returns who the subject of a client's verified
 	// certificate is, or that it is nobody.
 	Certificate func(subject string) (principal string, ok bool)

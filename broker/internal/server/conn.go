@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,7 @@ type conn struct {
 	srv     *Server
 	ln      *listening
 	nc      net.Conn
+	raw     net.Conn // beneath TLS, else nc
 	session api.Session
 	ctx     context.Context // ends when the connection cannot go on
 	cancel  context.CancelFunc
@@ -50,10 +52,13 @@ type queued struct {
 }
 
 func newConn(s *Server, l *listening, nc net.Conn) *conn {
-	c := &conn{srv: s, ln: l, nc: nc, progress: make(chan struct{}, 1)}
+	c := &conn{srv: s, ln: l, nc: nc, raw: nc, progress: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancel(s.hard)
 	c.session = api.Session{ID: s.ids.Add(1), Listener: l.Name, Local: nc.LocalAddr(), Remote: nc.RemoteAddr(), Principal: l.Principal}
-	_, plain := nc.(*net.TCPConn)
+	if l.TLS != nil {
+		c.nc = tls.Server(&beneath{Conn: nc, srv: s}, l.TLS)
+	}
+	_, plain := c.nc.(*net.TCPConn)
 	c.session.Sendfile = canSendFile && plain
 	return c
 }

@@ -133,7 +133,7 @@ func (s *Server) Close(ctx context.Context) {
 	s.hardEnds()
 	s.mu.Lock()
 	for c := range s.conns {
-		_ = c.nc.Close() // ends whatever it is in
+		_ = c.raw.Close() // ends whatever it is in, without TLS's farewell, which may take long
 	}
 	s.mu.Unlock()
 	<-done

@@ -3,10 +3,16 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/netip"
 	"sync"
@@ -86,6 +92,11 @@ type world struct {
 
 func serve(t *testing.T, h Handler, principal string, edit func(*Config)) *world {
 	t.Helper()
+	return serveTLS(t, h, principal, nil, edit)
+}
+
+func serveTLS(t *testing.T, h Handler, principal string, encrypt *tls.Config, edit func(*Config)) *world {
+	t.Helper()
 	w := &world{pipes: &pipes{queue: make(chan net.Conn), done: make(chan struct{})}}
 	cfg := Config{
 		Handler: h, Limits: wire.Limits{Unauthenticated: 64 << 10, Produce: 100 << 20, Other: 1 << 20},
@@ -98,7 +109,9 @@ func serve(t *testing.T, h Handler, principal string, edit func(*Config)) *world
 	}
 	w.srv = New(cfg)
 	served := make(chan error, 1)
-	go func() { served <- w.srv.Serve(Listener{Listener: w.pipes, Name: "TEST", Principal: principal}) }()
+	go func() {
+		served <- w.srv.Serve(Listener{Listener: w.pipes, Name: "TEST", Principal: principal, TLS: encrypt})
+	}()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -210,31 +223,86 @@ func TestFrames(t *testing.T) {
 }
 
 // TestWriteTimeout: a client that takes nothing of its answer is disconnected, one
-// that takes it slowly is not, however long that takes.
+// that takes it slowly is not, however long that takes; over TLS too, where a record
+// may take longer than the timeout.
 func TestWriteTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := serve(t, &echo{size: 1 << 20}, "User:a", nil)
-		gone, slow := w.dial(), w.dial()
-		write(t, gone, request(3))
-		write(t, slow, request(3))
-		began := time.Now()
-		answer := make([]byte, 8+1<<20)
-		for at := 0; at < len(answer); at += 32 << 10 {
-			time.Sleep(29 * time.Second)
-			if _, err := io.ReadFull(slow, answer[at:min(at+32<<10, len(answer))]); err != nil {
-				t.Fatalf("after %v: %v", time.Since(began), err)
-			}
-		}
-		if size := binary.BigEndian.Uint32(answer); size != 4+1<<20 {
-			t.Errorf("the answer has %d bytes", size)
-		}
-		if n, err := gone.Read(answer); !errors.Is(err, io.EOF) {
-			t.Errorf("who took nothing reads %d bytes: %v", n, err)
-		}
-		if w.hit(limit.Write) != 1 {
-			t.Errorf("counted %d times", w.hit(limit.Write))
-		}
-	})
+	chain, roots := certificate(t)
+	for _, c := range []struct {
+		name         string
+		encrypt      *tls.Config
+		answer, step int
+	}{
+		{"plain", nil, 1 << 20, 32 << 10},
+		{"TLS", &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{chain}}, 64 << 10, 3 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := serveTLS(t, &echo{size: c.answer}, "User:a", c.encrypt, nil)
+				connect := func() (*slow, net.Conn) {
+					raw := &slow{Conn: w.dial()}
+					if c.encrypt == nil {
+						return raw, raw
+					}
+					return raw, tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: "server"})
+				}
+				gone, reader := connect()
+				write(t, reader, request(3))
+				raw, reader := connect()
+				write(t, reader, request(3))
+				began := time.Now()
+				raw.step = c.step
+				answer := make([]byte, 8+c.answer)
+				if _, err := io.ReadFull(reader, answer); err != nil {
+					t.Fatalf("after %v: %v", time.Since(began), err)
+				}
+				if size := binary.BigEndian.Uint32(answer); int(size) != 4+c.answer {
+					t.Errorf("the answer has %d bytes", size)
+				}
+				if n, err := gone.Read(answer); !errors.Is(err, io.EOF) {
+					t.Errorf("who took nothing reads %d bytes: %v", n, err)
+				}
+				if w.hit(limit.Write) != 1 {
+					t.Errorf("counted %d times", w.hit(limit.Write))
+				}
+			})
+		})
+	}
+}
+
+// slow is a client's connection that takes no more than step bytes in 29 s; 0 is all.
+type slow struct {
+	net.Conn
+	step int
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.step > 0 {
+		time.Sleep(29 * time.Second)
+		p = p[:min(len(p), s.step)]
+	}
+	return s.Conn.Read(p)
+}
+
+// certificate is one of a server, and what verifies it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Valid in the time of a bubble, which begins in 2000.
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, DNSNames: []string{"server"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
 
 // TestQueued: no more than maxQueued answers wait in a connection; the next request

@@ -13,6 +13,12 @@ import (
 
 var errNobody = errors.New("the client's certificate is nobody's")
 
+// encrypted says whether the connection has TLS.
+func (c *conn) encrypted() bool {
+	_, ok := c.nc.(*tls.Conn)
+	return ok
+}
+
 // handshake does the TLS handshake, where the connection has one, and takes the
 // client's name from its certificate, where that was asked for and verified.
 func (c *conn) handshake(deadline time.Time) error {

@@ -1,10 +1,10 @@
 package server
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/limit"
@@ -14,19 +14,24 @@ import (
 // taken anything.
 const looks = 8
 
-// send writes the pieces of an answer, in as few calls as possible. A client that
-// takes no byte for Config.WriteTimeout is gone; one that takes some is slow.
+// send writes the pieces of an answer, in as few calls as possible.
 func (c *conn) send(bufs net.Buffers) error {
-	if tc, ok := c.nc.(*tls.Conn); ok {
-		return c.sendTLS(tc, bufs)
+	if c.encrypted() {
+		_, err := bufs.WriteTo(c.nc) // what is beneath waits for progress
+		return err
 	}
-	timeout := c.srv.cfg.WriteTimeout
+	return c.srv.patient(c.nc, &bufs)
+}
+
+// patient writes until all is written. A client that takes no byte for
+// Config.WriteTimeout is gone; one that takes some is slow.
+func (s *Server) patient(nc net.Conn, bufs *net.Buffers) error {
 	progress := time.Now()
-	for len(bufs) > 0 {
-		if err := c.nc.SetWriteDeadline(time.Now().Add(timeout / looks)); err != nil {
+	for len(*bufs) > 0 {
+		if err := nc.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout / looks)); err != nil {
 			return err
 		}
-		n, err := bufs.WriteTo(c.nc) // leaves in bufs what was not written
+		n, err := bufs.WriteTo(nc) // leaves in bufs what was not written
 		if n > 0 {
 			progress = time.Now()
 		}
@@ -36,34 +41,36 @@ func (c *conn) send(bufs net.Buffers) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		if time.Since(progress) >= timeout {
-			c.srv.cfg.Hits.Hit(limit.Write)
+		if time.Since(progress) >= s.cfg.WriteTimeout {
+			s.cfg.Hits.Hit(limit.Write)
 			return err
 		}
 	}
 	return nil
 }
 
-// tlsRecord is the most that TLS sends in one record.
-const tlsRecord = 16 << 10
+// beneath is the connection beneath TLS, which cannot go on after a write that ran
+// into its deadline: so what it writes is written patiently here.
+type beneath struct {
+	net.Conn
+	srv   *Server
+	bound atomic.Bool // TLS itself has set a deadline: for its farewell, when it closes
+}
 
-// sendTLS is send for TLS, which cannot go on after a write that ran into its
-// deadline: so each record has a deadline of its own.
-func (c *conn) sendTLS(tc *tls.Conn, bufs net.Buffers) error {
-	for _, b := range bufs {
-		for len(b) > 0 {
-			n := min(len(b), tlsRecord)
-			if err := tc.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout)); err != nil {
-				return err
-			}
-			if _, err := tc.Write(b[:n]); err != nil {
-				if errors.Is(err, os.ErrDeadlineExceeded) {
-					c.srv.cfg.Hits.Hit(limit.Write)
-				}
-				return err
-			}
-			b = b[n:]
-		}
+func (b *beneath) Write(p []byte) (int, error) {
+	if b.bound.Load() {
+		return b.Conn.Write(p)
 	}
-	return nil
+	bufs := net.Buffers{p}
+	err := b.srv.patient(b.Conn, &bufs)
+	left := 0
+	for _, rest := range bufs {
+		left += len(rest)
+	}
+	return len(p) - left, err
+}
+
+func (b *beneath) SetWriteDeadline(t time.Time) error {
+	b.bound.Store(true)
+	return b.Conn.SetWriteDeadline(t)
 }
