@@ -167,6 +167,9 @@ func loadDifferences(t *testing.T) []*difference {
 		if len(f) != 6 || f[5] == "" {
 			t.Fatalf("%s:%d: want scenario | step | field | ours | Kafka's | reason", differencesFile, line)
 		}
+		if f[2] == "*" || f[3] == "*" && f[4] == "*" {
+			t.Fatalf("%s:%d: name the field, and ours or Kafka's value: what is not listed must be equal", differencesFile, line)
+		}
 		out = append(out, &difference{scenario: f[0], step: f[1], path: f[2], ours: f[3], theirs: f[4], reason: f[5], line: line})
 	}
 	return out
