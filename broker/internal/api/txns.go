@@ -330,7 +330,7 @@ func (h *Handler) listTransactions(ctx context.Context, c *call, kreq kmsg.Reque
 	return resp, nil
 }
 
-func (h *Handler) describeProducers(_ context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
+func (h *Handler) describeProducers(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.DescribeProducersRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
 	seen := map[txn.Partition]bool{}
@@ -351,7 +351,7 @@ func (h *Handler) describeProducers(_ context.Context, c *call, kreq kmsg.Reques
 			case topic == nil:
 				op.ErrorCode = errcode.UnknownTopicOrPartition
 			default:
-				op.ErrorCode, op.ActiveProducers = h.producersOf(topic, p)
+				op.ErrorCode, op.ActiveProducers = h.producersOf(ctx, topic, p)
 			}
 			out.Partitions = append(out.Partitions, op)
 		}
@@ -360,14 +360,19 @@ func (h *Handler) describeProducers(_ context.Context, c *call, kreq kmsg.Reques
 	return resp, nil
 }
 
-func (h *Handler) producersOf(t *cluster.Topic, index int32) (int16, []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
+func (h *Handler) producersOf(ctx context.Context, t *cluster.Topic, index int32) (int16, []kmsg.DescribeProducersResponseTopicPartitionActiveProducer) {
 	part, err := h.topics.Get(t, index)
 	if err != nil {
 		code, _ := h.code(err)
 		return code, nil
 	}
+	producers, err := part.Producers(ctx)
+	if err != nil {
+		code, _ := h.code(err)
+		return code, nil
+	}
 	var out []kmsg.DescribeProducersResponseTopicPartitionActiveProducer
-	for _, p := range part.Producers() {
+	for _, p := range producers {
 		a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		a.ProducerID, a.ProducerEpoch, a.LastSequence = p.ProducerID, int32(p.Epoch), p.LastSequence
 		a.LastTimestamp, a.CoordinatorEpoch, a.CurrentTxnStartOffset = p.LastTimestamp, p.CoordinatorEpoch, p.TxnStartOffset

@@ -65,26 +65,27 @@ func (c *Cluster) OnChange(f func(old, new *Image)) { c.onChange = f }
 func (c *Cluster) Image() *Image { return c.image.Load() }
 
 // Propose applies the commands, all or none, and returns once they are durable
-// and the image shows them. A refusal is an *Error.
-func (c *Cluster) Propose(_ context.Context, cmds ...Command) error {
+// and the image shows them. A refusal is an *Error. Where ctx ends before they are
+// given to the log, nothing happens and its error is returned.
+func (c *Cluster) Propose(ctx context.Context, cmds ...Command) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.propose(cmds)
+	return c.propose(ctx, cmds)
 }
 
 // Update lets f make commands from the current image, with no other change
-// between its reading and their applying.
-func (c *Cluster) Update(_ context.Context, f func(*Image) ([]Command, error)) error {
+// between its reading and their applying. It is Propose otherwise.
+func (c *Cluster) Update(ctx context.Context, f func(*Image) ([]Command, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cmds, err := f(c.image.Load())
 	if err != nil || len(cmds) == 0 {
 		return err
 	}
-	return c.propose(cmds)
+	return c.propose(ctx, cmds)
 }
 
-func (c *Cluster) propose(cmds []Command) error {
+func (c *Cluster) propose(ctx context.Context, cmds []Command) error {
 	old := c.image.Load()
 	img := old.clone()
 	var records [][]byte
@@ -98,6 +99,10 @@ func (c *Cluster) propose(cmds []Command) error {
 			return err
 		}
 		records = append(records, record)
+	}
+	// The last moment to give up: once in the log, the commands will be applied.
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	if err := c.log.Append(records...); err != nil {
 		return fmt.Errorf("writing the cluster log: %w", err)

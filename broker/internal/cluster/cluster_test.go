@@ -118,6 +118,27 @@ func TestRewrite(t *testing.T) {
 	equalImages(t, third.Image(), c.Image())
 }
 
+// TestGivenUp: a change whose caller has gone is not begun.
+func TestGivenUp(t *testing.T) {
+	log := &memLog{}
+	c, err := Open(log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := c.Image()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Propose(ctx, &StartBroker{Epoch: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("the command of who has gone: %v", err)
+	}
+	if err := c.Update(ctx, func(*Image) ([]Command, error) { return []Command{&StartBroker{Epoch: 1}}, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("the update of who has gone: %v", err)
+	}
+	if len(log.records) != 0 || c.Image() != before {
+		t.Errorf("something was changed: %d records in the log", len(log.records))
+	}
+}
+
 // TestAtomic: of a refused or failed proposal nothing is seen, here or later.
 func TestAtomic(t *testing.T) {
 	log := &memLog{}

@@ -8,6 +8,9 @@
 // image is never ahead of what a restart would find. The image is the fold of the
 // commands; a log grown long is replaced by the commands that make the image anew.
 //
-// One broker has one log. A cluster of brokers replaces the Log by one that a
-// quorum agrees on, and keeps the rest.
+// One broker has one Log, a file (clusterlog). Replication puts another behind the same
+// two methods: Append returns once a quorum has the records and the leader has them
+// committed, or fails for good where it lost its leadership, whereupon Cluster is opened
+// anew from what the quorum has; Replace installs a snapshot. What followers receive is
+// folded as Open folds it. Commands, image and all who read it stay as they are.
 package cluster

@@ -239,15 +239,6 @@ func (l *Log) OpenTxn(producerID int64) int64 {
 	return -1
 }
 
-// OpenTxnEpoch returns the epoch of the producer in its open transaction; ok is false
-// without one. The lock is held.
-func (l *Log) OpenTxnEpoch(producerID int64) (epoch int16, ok bool) {
-	if p := l.producers.byID[producerID]; p != nil && p.txnFirst >= 0 {
-		return p.epoch, true
-	}
-	return -1, false
-}
-
 // Producers describes the producers the log remembers. The lock is held.
 func (l *Log) Producers() []ProducerInfo { return l.producers.infos() }
 

@@ -93,7 +93,7 @@ func failOnce(t *testing.T, n int64, fault error, ops []string) string {
 		}
 		x.rec.Change(func(h *history.History) { h.Cut(x.rec.Tick(), nil) })
 		x.checkFacts()
-		x.checkAll(true)
+		x.checkAll()
 		again.close()
 		if t.Failed() {
 			t.Fatalf("call %d (%s)", n, fault)

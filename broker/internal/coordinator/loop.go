@@ -266,22 +266,13 @@ func (l *loop) load() bool {
 	l.machine.reset()
 	now := l.now()
 	records := 0
-	offset := l.part.Offsets().LogStart
-	for {
-		r, err := l.part.Read(offset, 1<<20, partition.ReadUncommitted, true)
-		if err == nil && len(r.Records) == 0 {
-			break
-		}
-		if err == nil {
-			offset, err = eachEntry(r.Records, func(info *record.Info, e entry) error {
-				records++
-				return l.machine.replay(info, e, now)
-			})
-		}
-		if err != nil {
-			l.log.Error("a coordinator's state could not be loaded", "offset", offset, "err", err)
-			return false
-		}
+	offset, err := l.read(func(info *record.Info, e entry) error {
+		records++
+		return l.machine.replay(info, e, now)
+	})
+	if err != nil {
+		l.log.Error("a coordinator's state could not be loaded", "offset", offset, "err", err)
+		return false
 	}
 	l.machine.ready(now)
 	if records > 0 {
@@ -290,21 +281,41 @@ func (l *loop) load() bool {
 	return true
 }
 
+// read calls f for each record of the log, from any goroutine. It returns how far it came.
+func (l *loop) read(f func(info *record.Info, e entry) error) (offset int64, err error) {
+	offset = l.part.Offsets().LogStart
+	for {
+		r, err := l.part.Read(offset, 1<<20, partition.ReadUncommitted, true)
+		if err != nil || len(r.Records) == 0 {
+			return offset, err
+		}
+		if offset, err = eachEntry(r.Records, f); err != nil {
+			return offset, err
+		}
+	}
+}
+
 // do runs f in the loop's next round and waits until what it saw and did is durable.
 func (l *loop) do(ctx context.Context, f func(now time.Time)) int16 {
+	return l.begin(ctx, f).settle(ctx)
+}
+
+// begin runs f in the loop's next round and returns when the round has appended what
+// f did; that counts once the result has settled.
+func (l *loop) begin(ctx context.Context, f func(now time.Time)) settled {
 	c := command{run: f, done: make(chan settled, 1)}
 	select {
 	case l.cmds <- c:
 	case <-l.quit:
-		return errcode.NotCoordinator
+		return settled{code: errcode.NotCoordinator}
 	case <-ctx.Done():
-		return errcode.NotCoordinator
+		return settled{code: errcode.NotCoordinator}
 	}
 	select {
 	case r := <-c.done:
-		return r.settle(ctx)
+		return r
 	case <-l.quit:
-		return errcode.NotCoordinator
+		return settled{code: errcode.NotCoordinator}
 	}
 }
 

@@ -142,26 +142,27 @@ func (s *shard) checkCommit(now time.Time, h *held, by Committer) (code int16, e
 	}
 }
 
-// endTxn writes a transaction's marker to a partition of the offsets topic, and
-// commits or drops the offsets that the transaction holds there.
-func (g *Groups) endTxn(ctx context.Context, index int32, producerID int64, epoch int16, m record.Marker) int16 {
+// endTxn appends a transaction's marker to a partition of the offsets topic, and
+// commits or drops the offsets that the transaction holds there. That counts once the
+// result has settled.
+func (g *Groups) endTxn(ctx context.Context, index int32, producerID int64, epoch int16, m record.Marker) settled {
 	t := g.cluster.Image().Topic(cluster.OffsetsTopic)
 	if t == nil || index < 0 || index >= t.Partitions() {
-		return errcode.UnknownTopicOrPartition
+		return settled{code: errcode.UnknownTopicOrPartition}
 	}
 	s, code := g.start(t, index)
 	if code != errcode.None {
-		return code
+		return settled{code: code}
 	}
 	var refused int16
-	code = s.do(ctx, func(now time.Time) {
+	r := s.begin(ctx, func(now time.Time) {
 		s.addBatch(output{batch: record.EndTxn(producerID, epoch, m, now.UnixMilli()), refused: &refused})
 		s.endTxn(producerID, m.Commit)
 	})
-	if code == errcode.None {
-		code = refused
+	if r.code == errcode.None {
+		r.code = refused
 	}
-	return code
+	return r
 }
 
 // Committed is a committed offset as a fetch returns it.

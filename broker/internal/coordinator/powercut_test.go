@@ -154,16 +154,16 @@ func (c *chain) recover(w *workload) {
 		c.power = false
 	})
 	w.checkFacts()
-	w.checkAll(c.storage.Flush == commitlog.FlushGroup)
+	w.checkAll()
 }
 
-// checkAll ends what is open, reads everything, and checks the history. Under a
-// policy that may lose the end of the transactions' own log, a transaction may stay
-// open in a partition.
-func (w *workload) checkAll(ends bool) {
+// checkAll ends what is open, reads everything, and checks the history.
+func (w *workload) checkAll() {
 	w.t.Helper()
 	w.n.groups.Load()
 	w.n.txns.Load()
+	w.each(func(*partition.Partition, *cluster.Topic, int32) {}) // all are open
+	w.n.settleChecks()
 	for _, id := range workTxns {
 		// Who comes new ends what the one before left open, and waits for its markers.
 		if r := w.n.txns.Init(context.Background(), id, time.Minute, -1, -1); r.Code != 0 {
@@ -171,13 +171,21 @@ func (w *workload) checkAll(ends bool) {
 		}
 	}
 	w.each(func(p *partition.Partition, t *cluster.Topic, i int32) {
-		if o := p.Offsets(); ends && o.LastStable != o.HighWatermark {
-			w.t.Fatalf("%s has an open transaction: %+v", logName(t, i), o)
-		}
+		w.nothingOpen(p, t, i)
 		for _, iso := range []partition.Isolation{partition.ReadUncommitted, partition.ReadCommitted} {
 			w.read(p, t, i, iso, p.Offsets().LogStart, 1<<30, true)
 		}
 	})
+	if offsets := w.topic(cluster.OffsetsTopic); offsets != nil {
+		for i := range offsets.Partitions() {
+			p, err := w.n.topics.Get(offsets, i)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.n.settleChecks()
+			w.nothingOpen(p, offsets, i)
+		}
+	}
 	if w.topic("t") != nil {
 		for _, g := range []string{"g0", "g1", "g2", "in-x0", "in-x1"} {
 			if code := w.fetchOffsets(g); code != 0 {
@@ -188,6 +196,15 @@ func (w *workload) checkAll(ends bool) {
 	if found := history.Check(w.rec.Snapshot()); len(found) > 0 {
 		w.each(w.dump)
 		w.t.Fatalf("after the cut (%s, flush policy %d):\n%s", w.t.Name(), w.n.flush, history.Format(found))
+	}
+}
+
+// nothingOpen checks that no transaction is open in a partition.
+func (w *workload) nothingOpen(p *partition.Partition, t *cluster.Topic, i int32) {
+	w.t.Helper()
+	if o := p.Offsets(); o.LastStable != o.HighWatermark {
+		w.dump(p, t, i)
+		w.t.Fatalf("%s has an open transaction: %+v", logName(t, i), o)
 	}
 }
 

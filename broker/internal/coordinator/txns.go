@@ -48,12 +48,16 @@ type Txns struct {
 	closed bool
 	shards map[shardKey]*txnShard
 	wg     sync.WaitGroup
+
+	checks   sync.Map // *partition.Partition to *check, while it is going on
+	deciding sync.Mutex
 }
 
-// NewTxns returns a coordinator of all transactions.
+// NewTxns returns a coordinator of all transactions. No partition may be open yet.
 func NewTxns(cfg TxnConfig, c *cluster.Cluster, t *topics.Manager, g *Groups) *Txns {
 	x := &Txns{cfg: cfg, cluster: c, topics: t, groups: g, shards: map[shardKey]*txnShard{}}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
+	t.OnOpen(x.opened)
 	return x
 }
 
@@ -117,26 +121,29 @@ func (x *Txns) start(t *cluster.Topic, index int32) (*txnShard, int16) {
 	return s, errcode.None
 }
 
-// all returns the shards of every partition that holds anything.
-func (x *Txns) all() []*txnShard {
+// all returns the shards of every partition that holds anything, and a code where one
+// of them cannot be had.
+func (x *Txns) all() (out []*txnShard, failed int16) {
 	t := x.cluster.Image().Topic(cluster.TxnTopic)
 	if t == nil {
-		return nil
+		return nil, errcode.None
 	}
-	var out []*txnShard
 	for i := range t.Partitions() {
 		if x.topics.Exists(t, i) {
-			if s, code := x.start(t, i); code == errcode.None {
-				out = append(out, s)
+			s, code := x.start(t, i)
+			if code != errcode.None {
+				failed = code
+				continue
 			}
+			out = append(out, s)
 		}
 	}
-	return out
+	return out, failed
 }
 
 // Load starts the shards of every partition that holds anything, so that decided
 // transactions are completed and abandoned ones end.
-func (x *Txns) Load() { x.all() }
+func (x *Txns) Load() { _, _ = x.all() } // what fails is in the log
 
 // step takes a step of a transactional id and returns once its change is durable.
 // While the transaction's markers are being written it waits, and tries again.
@@ -251,6 +258,9 @@ func (x *Txns) Write(ctx context.Context, id string, producerID int64, epoch int
 		return codes
 	}
 	s, code := x.shard(ctx, id)
+	if code == errcode.None {
+		code = x.checked(ctx, partitions)
+	}
 	if code != errcode.None {
 		return all(code)
 	}
@@ -344,7 +354,8 @@ func (x *Txns) Describe(ctx context.Context, id string) (t *txn.Txn, code int16)
 
 // List returns all transactional ids.
 func (x *Txns) List(ctx context.Context) (out []*txn.Txn, code int16) {
-	for _, s := range x.all() {
+	shards, _ := x.all()
+	for _, s := range shards {
 		var some []*txn.Txn
 		if code = s.do(ctx, func(time.Time) {
 			for _, h := range s.ids {
@@ -361,31 +372,21 @@ func (x *Txns) List(ctx context.Context) (out []*txn.Txn, code int16) {
 // WriteMarker ends a producer's transaction in one partition, on an administrator's
 // word, and returns when that is durable.
 func (x *Txns) WriteMarker(ctx context.Context, p txn.Partition, producerID int64, epoch int16, m record.Marker) int16 {
-	if p.Topic == cluster.OffsetsTopic {
-		return x.groups.endTxn(ctx, p.Index, producerID, epoch, m)
+	r := x.stageMarker(ctx, p, producerID, epoch, m)
+	if r.code != errcode.None || r.wait == nil {
+		return r.code
 	}
-	t := x.cluster.Image().Topic(p.Topic)
-	if t == nil {
-		return errcode.UnknownTopicOrPartition
-	}
-	part, err := x.topics.Get(t, p.Index)
-	var pending *partition.Pending
-	if err == nil {
-		pending, err = part.Append(record.EndTxn(producerID, epoch, m, x.cfg.Now().UnixMilli()), partition.Coordinator)
-	}
-	if err == nil {
-		select {
-		case <-pending.Durable():
-			err = pending.Err()
-		case <-ctx.Done():
-			return errcode.NotLeaderOrFollower
+	select {
+	case <-r.wait.Durable():
+		err := r.wait.Err()
+		if code, ok := topics.Code(err); err != nil && ok {
+			return code
 		}
-	}
-	if err == nil {
+		if err != nil {
+			return errcode.UnknownServerError
+		}
 		return errcode.None
+	case <-ctx.Done():
+		return errcode.NotLeaderOrFollower
 	}
-	if code, ok := topics.Code(err); ok {
-		return code
-	}
-	return errcode.UnknownServerError
 }

@@ -1,7 +1,7 @@
 package coordinator
 
 import (
-	"errors"
+	"context"
 	"sync"
 	"time"
 
@@ -9,6 +9,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/topics"
 	"github.com/quokka-stream/quokka/broker/internal/txn"
 )
 
@@ -183,44 +184,38 @@ func (s *txnShard) complete(h *tracked, decided settled) {
 	})
 }
 
-// writeMarkers ends the transaction in every partition of it. It tries again where
+// writeMarkers ends the transaction in every partition of it. All markers are staged
+// before any is waited for, so that they share a round of commits. It tries again where
 // a partition fails, and gives up only when the broker closes.
 func (x *Txns) writeMarkers(t *txn.Txn, coordinatorEpoch int32) bool {
-	marker := record.Marker{Commit: t.State == txn.PrepareCommit, CoordinatorEpoch: coordinatorEpoch}
+	m := record.Marker{Commit: t.State == txn.PrepareCommit, CoordinatorEpoch: coordinatorEpoch}
 	left := t.Sorted()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		type stagedMarker struct {
+			p txn.Partition
+			settled
+		}
+		var staged []stagedMarker
 		var again []txn.Partition
-		var staged []*partition.Pending
-		var parts []txn.Partition
-		for _, p := range left {
-			marker := x.decision(p, t, marker)
-			if p.Topic == cluster.OffsetsTopic {
-				code := x.groups.endTxn(x.ctx, p.Index, t.ProducerID, t.Epoch, marker)
-				if x.ctx.Err() != nil {
-					return false
-				}
-				if code != errcode.None && !final(code) {
+		for _, offsets := range []bool{false, true} { // those that wait for a shard's goroutine go last
+			for _, p := range left {
+				switch {
+				case offsets != (p.Topic == cluster.OffsetsTopic):
+				case x.check(p) != nil: // what is open there may not be this transaction
 					again = append(again, p)
+				default:
+					staged = append(staged, stagedMarker{p, x.stageMarker(x.ctx, p, t.ProducerID, t.Epoch, m)})
 				}
-				continue
-			}
-			pending, err := x.marker(p, t, marker)
-			switch {
-			case err == nil && pending != nil:
-				staged, parts = append(staged, pending), append(parts, p)
-			case err != nil:
-				x.cfg.Logger.Warn("a transaction's marker could not be written; trying again", "transactional_id", t.ID, "topic", p.Topic, "partition", p.Index, "err", err)
-				again = append(again, p)
 			}
 		}
-		for i, pending := range staged {
-			select {
-			case <-pending.Durable():
-				if pending.Err() != nil {
-					again = append(again, parts[i])
-				}
-			case <-x.ctx.Done():
+		for _, s := range staged {
+			code := s.settle(x.ctx)
+			if x.ctx.Err() != nil {
 				return false
+			}
+			if code != errcode.None && !final(code) {
+				x.cfg.Logger.Warn("a transaction's marker could not be written; trying again", "transactional_id", t.ID, "topic", s.p.Topic, "partition", s.p.Index, "code", code)
+				again = append(again, s.p)
 			}
 		}
 		if left = again; len(left) == 0 {
@@ -234,46 +229,27 @@ func (x *Txns) writeMarkers(t *txn.Txn, coordinatorEpoch int32) bool {
 	}
 }
 
-// decision is the marker for one partition. Where the ends of logs may be lost, each by
-// itself, the transaction that is open in the partition need not be the one that was
-// decided: it may be a later one, of which the transactions' log knows nothing, or an
-// earlier one, whose marker the partition has lost. In version 2 each transaction has
-// an epoch of its own, one below its marker's. Another one's records are aborted:
-// nobody is known to have committed them.
-func (x *Txns) decision(p txn.Partition, t *txn.Txn, m record.Marker) record.Marker {
-	topic := x.cluster.Image().Topic(p.Topic)
-	if !t.Stale || !m.Commit || t.Version < 2 || topic == nil {
-		return m
+// stageMarker appends the marker that ends a producer's transaction in one partition.
+func (x *Txns) stageMarker(ctx context.Context, p txn.Partition, producerID int64, epoch int16, m record.Marker) settled {
+	if p.Topic == cluster.OffsetsTopic {
+		return x.groups.endTxn(ctx, p.Index, producerID, epoch, m)
 	}
-	if part, err := x.topics.Get(topic, p.Index); err == nil {
-		if epoch, open := part.OpenTxnEpoch(t.ProducerID); open && epoch != t.Epoch-1 {
-			m.Commit = false
-		}
-	}
-	return m
-}
-
-// marker stages the marker in one partition. Nothing is staged, without an error,
-// where there is no such partition any more, or a later epoch has ended the
-// transaction there already.
-func (x *Txns) marker(p txn.Partition, t *txn.Txn, m record.Marker) (*partition.Pending, error) {
 	topic := x.cluster.Image().Topic(p.Topic)
-	if topic == nil || p.Index >= topic.Partitions() {
-		return nil, nil
+	if topic == nil {
+		return settled{code: errcode.UnknownTopicOrPartition}
 	}
 	part, err := x.topics.Get(topic, p.Index)
+	var pending *partition.Pending
 	if err == nil {
-		var pending *partition.Pending
-		pending, err = part.Append(record.EndTxn(t.ProducerID, t.Epoch, m, x.cfg.Now().UnixMilli()), partition.Coordinator)
-		if err == nil {
-			return pending, nil
-		}
+		pending, err = part.Append(record.EndTxn(producerID, epoch, m, x.cfg.Now().UnixMilli()), partition.Coordinator)
 	}
-	var coded *record.Error
-	if errors.As(err, &coded) && final(coded.Code) {
-		return nil, nil
+	if err == nil {
+		return settled{wait: pending}
 	}
-	return nil, err
+	if code, ok := topics.Code(err); ok {
+		return settled{code: code}
+	}
+	return settled{code: errcode.UnknownServerError}
 }
 
 // final says whether a marker's refusal will never change.

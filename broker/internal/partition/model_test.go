@@ -386,13 +386,13 @@ func (w *world) checkTxns(p *Partition, found []stored) {
 	for _, f := range first {
 		stable = min(stable, f)
 	}
-	for _, info := range p.Producers() { // a transaction may reach back beyond the log start
+	for _, info := range stagedProducers(p) { // a transaction may reach back beyond the log start
 		if info.TxnStartOffset >= 0 && info.TxnStartOffset < o.LogStart {
 			stable = o.LogStart
 		}
 	}
 	if o.LastStable != stable {
-		w.t.Fatalf("last stable offset %d, computed %d (%+v; %+v)", o.LastStable, stable, o, p.Producers())
+		w.t.Fatalf("last stable offset %d, computed %d (%+v; %+v)", o.LastStable, stable, o, stagedProducers(p))
 	}
 	slices.SortFunc(aborted, func(a, b AbortedTxn) int { return int(a.FirstOffset - b.FirstOffset) })
 	var got []AbortedTxn
@@ -413,6 +413,11 @@ func (w *world) checkTxns(p *Partition, found []stored) {
 	}
 }
 
+func stagedProducers(p *Partition) []commitlog.ProducerInfo {
+	infos, _, _ := p.stagedProducers()
+	return infos
+}
+
 // reachesBack tells whether the transaction is known under a first offset below
 // the log start.
 func reachesBack(p *Partition, a AbortedTxn, o Offsets) bool {
@@ -429,7 +434,7 @@ func reachesBack(p *Partition, a AbortedTxn, o Offsets) bool {
 func (w *world) checkProducers(p *Partition, mp *modelPartition, found []stored) {
 	w.t.Helper()
 	known := map[int64]bool{}
-	for _, info := range p.Producers() {
+	for _, info := range stagedProducers(p) {
 		known[info.ProducerID] = true
 		if info.LastSequence >= 0 {
 			mp.seqs[info.ProducerID] = record.AddSequence(info.LastSequence, 1)

@@ -2,11 +2,13 @@ package partition
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -421,6 +423,42 @@ func TestTransactions(t *testing.T) {
 	}
 	end(3, true)
 	stable(10)
+}
+
+// TestProducersAreDurable: a producer's sequence and the offset of its transaction are
+// told once the high watermark has passed them, or not at all.
+func TestProducersAreDurable(t *testing.T) {
+	var held atomic.Bool
+	release := make(chan struct{})
+	e := newEnv(t, func(e *env) {
+		e.fs = &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+			if c.Op == "sync" && held.Load() {
+				<-release
+				return fsys.ErrIO
+			}
+			return nil
+		}}
+	})
+	data := func(pid int64, seq int32) []byte {
+		return batchAt(record.Options{Idempotent: true, Transactional: true, ProducerID: pid, BaseSequence: seq}, time.Now().UnixMilli(), 1, 5)
+	}
+	e.durable(data(1, 0), Client)
+	infos, err := e.Producers(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].LastSequence != 0 || infos[0].TxnStartOffset != 0 {
+		t.Fatalf("%+v, %v", infos, err)
+	}
+	held.Store(true)
+	e.append(data(1, 1), Client)
+	e.append(data(2, 0), Client)
+	soon, cancel := context.WithCancel(t.Context())
+	cancel()
+	if infos, err := e.Producers(soon); kafkaCode(err) != record.CodeRequestTimedOut {
+		t.Errorf("what is not durable was told: %+v, %v", infos, err)
+	}
+	close(release) // and the sync fails
+	if infos, err := e.Producers(t.Context()); err == nil {
+		t.Errorf("what was never durable was told: %+v", infos)
+	}
 }
 
 func TestClientRules(t *testing.T) {

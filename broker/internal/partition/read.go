@@ -1,6 +1,9 @@
 package partition
 
 import (
+	"context"
+	"slices"
+
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
@@ -119,17 +122,43 @@ func (p *Partition) OpenTxn(producerID int64) bool {
 	return p.log.OpenTxn(producerID) >= 0
 }
 
-// OpenTxnEpoch returns the epoch of the producer in the transaction that it has open
-// in this partition; ok is false without one.
-func (p *Partition) OpenTxnEpoch(producerID int64) (epoch int16, ok bool) {
+// OpenTxns describes the producers that have a transaction open in this partition, also
+// where its records are still on their way to the disk.
+func (p *Partition) OpenTxns() []commitlog.ProducerInfo {
 	p.log.Lock()
 	defer p.log.Unlock()
-	return p.log.OpenTxnEpoch(producerID)
+	return slices.DeleteFunc(p.log.Producers(), func(i commitlog.ProducerInfo) bool { return i.TxnStartOffset < 0 })
 }
 
-// Producers describes the producers the partition remembers (DescribeProducers).
-func (p *Partition) Producers() []commitlog.ProducerInfo {
+// Producers describes the producers that the partition remembers (DescribeProducers). It
+// returns once the high watermark has passed all that it tells of.
+func (p *Partition) Producers(ctx context.Context) ([]commitlog.ProducerInfo, error) {
+	for {
+		infos, last, err := p.stagedProducers()
+		if last == nil || err != nil {
+			return infos, err
+		}
+		select {
+		case <-last.Durable():
+			if last.Err() == nil {
+				return infos, nil
+			}
+			// What was told of is gone: look again.
+		case <-ctx.Done():
+			return nil, record.Errorf(record.CodeRequestTimedOut, "what producers have written is not durable yet")
+		}
+	}
+}
+
+// stagedProducers describes the producers with all that was staged, the last of it last.
+func (p *Partition) stagedProducers() (infos []commitlog.ProducerInfo, last *Pending, err error) {
 	p.log.Lock()
 	defer p.log.Unlock()
-	return p.log.Producers()
+	if err := p.log.Stopped(); err != nil {
+		return nil, nil, err
+	}
+	if n := len(p.pending); n > 0 {
+		last = p.pending[n-1]
+	}
+	return p.log.Producers(), last, nil
 }

@@ -9,6 +9,7 @@ const (
 	CodeCorruptMessage             int16 = 2
 	CodeUnknownTopicOrPartition    int16 = 3
 	CodeNotLeaderOrFollower        int16 = 6
+	CodeRequestTimedOut            int16 = 7
 	CodeMessageTooLarge            int16 = 10
 	CodeInvalidTimestamp           int16 = 32
 	CodeUnsupportedForMessage      int16 = 43

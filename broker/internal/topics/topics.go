@@ -33,6 +33,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	cluster *cluster.Cluster
+	onOpen  func(t *cluster.Topic, index int32, p *partition.Partition)
 
 	mu     sync.RWMutex
 	closed bool
@@ -52,7 +53,7 @@ type slot struct {
 // New returns a manager for the cluster's topics. Directories of topics that are
 // no longer there, left by a stop in the middle of a deletion, are removed.
 func New(cfg Config, c *cluster.Cluster) (*Manager, error) {
-	m := &Manager{cfg: cfg, cluster: c, slots: map[cluster.ID][]*slot{}}
+	m := &Manager{cfg: cfg, cluster: c, slots: map[cluster.ID][]*slot{}, onOpen: func(*cluster.Topic, int32, *partition.Partition) {}}
 	if err := datadir.Make(cfg.FS, cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -82,6 +83,10 @@ func New(cfg Config, c *cluster.Cluster) (*Manager, error) {
 	c.OnChange(m.follow)
 	return m, nil
 }
+
+// OnOpen registers f to see each partition that was opened before anyone else does. It
+// must not ask the manager for a partition. It is set before the first is opened.
+func (m *Manager) OnOpen(f func(t *cluster.Topic, index int32, p *partition.Partition)) { m.onOpen = f }
 
 func dirName(topic string, index int32) string {
 	return topic + "-" + strconv.Itoa(int(index))
@@ -118,6 +123,7 @@ func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, erro
 		s.failed.Store(true)
 		return nil, err
 	}
+	m.onOpen(t, index, p)
 	s.ready.Store(p)
 	return p, nil
 }
