@@ -90,8 +90,8 @@ func (p *Partition) say(w io.Writer) {
 			fmt.Fprintf(w, "%s: lost for good: %s, byte %d: %s\n", p.Name, f.File, f.Pos, f.Text)
 		}
 	}
-	fmt.Fprintf(w, "%s: %d whole batches stay, at their offsets, from %d to %d. A transaction whose end is among what is lost stays open: "+
-		"kafka-transactions.sh find-hanging shows it. A producer whose last batches are lost is taken at any sequence.\n", p.Name, p.Batches, p.Start, p.End)
+	fmt.Fprintf(w, "%s: %d whole batches stay, at their offsets, from %d to %d. A transaction whose end is among what is lost "+
+		"is ended by the broker when it opens the partition, as it was decided. A producer whose last batches are lost is taken at any sequence.\n", p.Name, p.Batches, p.Start, p.End)
 }
 
 func (r *Report) apply(fs fsys.FS, doCluster, doJournal bool, logs []*Partition, logger *slog.Logger) error {

@@ -18,13 +18,13 @@ import (
 // open when it is opened are checked, each once:
 //
 //   - the coordinator has it as ongoing, or is about to write its marker: it stays;
-//   - the log has its decision, not seldom with later ones after it: it gets that marker;
+//   - the log has its decision, also one with later ones after it: it gets that marker;
 //   - else nobody is known to have committed it: it is aborted.
 //
 // While a partition is being checked nothing of a transaction is written to it, so that
 // what is open there is what was found.
 
-// check is a partition whose transactions are being looked at.
+// check is a look at what a partition was found with; done is closed at its end.
 type check struct{ done chan struct{} }
 
 // opened begins the check of a partition that is being opened; nobody can have written
@@ -73,11 +73,9 @@ func (x *Txns) checked(ctx context.Context, partitions []txn.Partition) int16 {
 		if c == nil {
 			continue
 		}
-		patience := time.NewTimer(x.cfg.Patience)
-		defer patience.Stop()
 		select {
 		case <-c.done:
-		case <-patience.C:
+		case <-time.After(x.cfg.Patience):
 			return errcode.CoordinatorNotAvailable
 		case <-ctx.Done():
 			return errcode.CoordinatorNotAvailable
@@ -132,32 +130,28 @@ func (x *Txns) fate(p txn.Partition, part *partition.Partition, o commitlog.Prod
 	var owner *txn.Txn // has the producer id now
 	for i, s := range shards {
 		f.coordinatorEpoch = max(f.coordinatorEpoch, s.part.Offsets().LeaderEpoch)
+		var found *txn.Txn
 		code := s.do(x.ctx, func(time.Time) {
 			for _, h := range s.ids {
 				if h.now.ProducerID == o.ProducerID {
-					owner = h.now
+					found = h.now
 				}
 			}
 		})
-		if owner != nil {
-			shards, failed = shards[i:i+1], errcode.None
-			break
-		}
 		if code != errcode.None {
 			failed = code
+		} else if found != nil {
+			owner, shards, failed = found, shards[i:i+1], errcode.None
+			break
 		}
 	}
 	if failed != errcode.None {
 		return f, record.Errorf(failed, "not every partition of %s can be read", cluster.TxnTopic)
 	}
-	named := false
-	if owner != nil {
-		_, named = owner.Partitions[p]
-		named = named && (owner.State == txn.Ongoing && owner.Epoch == o.Epoch || owner.State.Prepared() && decides(owner, o.Epoch))
-	}
-	// In version 1 later transactions have the same epoch; but only where logs lose their
-	// ends can there be a later one.
-	if named && (owner.Version >= 2 || !owner.Stale) {
+	known := owner != nil && hasOpen(owner, p, o.Epoch)
+	// In version 1 several transactions have the same epoch, so that this may be another
+	// one than the coordinator's; but only where logs may have lost their ends.
+	if known && (owner.Version >= 2 || !owner.Stale) {
 		return fate{goesOn: true}, nil
 	}
 	x.deciding.Lock() // one log at a time
@@ -166,8 +160,12 @@ func (x *Txns) fate(p txn.Partition, part *partition.Partition, o commitlog.Prod
 	for _, s := range shards {
 		_, err := s.read(func(_ *record.Info, e entry) error {
 			_, t, err := parseTxn(e)
-			if err == nil && t != nil && t.ProducerID == o.ProducerID && t.State.Prepared() && decides(t, o.Epoch) {
-				if _, in := t.Partitions[p]; in {
+			if err == nil && t != nil && t.ProducerID == o.ProducerID && decides(t, o.Epoch) {
+				_, in := t.Partitions[p]
+				// That the markers are written no longer names partitions, and is all that
+				// compaction keeps; by its epoch it is a decision as good.
+				complete := t.State == txn.CompleteCommit || t.State == txn.CompleteAbort
+				if in && t.State.Prepared() || complete && t.Version >= 2 {
 					decisions = append(decisions, t)
 				}
 			}
@@ -183,11 +181,20 @@ func (x *Txns) fate(p txn.Partition, part *partition.Partition, o commitlog.Prod
 	}
 	switch {
 	case d != nil:
-		f.commit, f.epoch = d.State == txn.PrepareCommit, d.Epoch
-	case named && owner.State == txn.Ongoing:
+		f.commit, f.epoch = d.State == txn.PrepareCommit || d.State == txn.CompleteCommit, d.Epoch
+	case known && owner.State == txn.Ongoing:
 		return fate{goesOn: true}, nil
 	}
 	return f, nil
+}
+
+// hasOpen says whether the transaction that a partition has open, with records of the
+// epoch, may be the one that t has open or is writing the markers of.
+func hasOpen(t *txn.Txn, p txn.Partition, epoch int16) bool {
+	if _, in := t.Partitions[p]; !in {
+		return false
+	}
+	return t.State == txn.Ongoing && t.Epoch == epoch || t.State.Prepared() && decides(t, epoch)
 }
 
 // decides says whether the decision d may be that of a transaction whose records have

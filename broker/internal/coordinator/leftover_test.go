@@ -71,6 +71,7 @@ func TestLeftoverTransactions(t *testing.T) {
 		{"an earlier one is ongoing", []*txn.Txn{state(ongoing, 2, 0, 0, here)}, [][]byte{data(1, 0, "a")}, "", false},
 		{"decided, the markers due", []*txn.Txn{state(prepared, 2, 1, 0, here)}, [][]byte{data(0, 0, "a")}, "a", false},
 		{"decided and complete", []*txn.Txn{state(prepared, 2, 1, 0, here), state(done, 2, 1, 1)}, [][]byte{data(0, 0, "a")}, "a", false},
+		{"complete, the decision compacted away", []*txn.Txn{state(done, 2, 1, 1)}, [][]byte{data(0, 0, "a")}, "a", false},
 		{"aborted and complete", []*txn.Txn{state(txn.PrepareAbort, 2, 1, 0, here), state(txn.CompleteAbort, 2, 1, 1)}, [][]byte{data(0, 0, "a")}, "", false},
 		{
 			"decided, others after it",
