@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -99,7 +100,7 @@ func (b *Broker) open() error {
 		return err
 	}
 	committer := commitlog.CommitterConfig{
-		FS: b.fs, Dir: dir, Flush: flush, OnFailed: b.log.Fail, ScrubRate: b.cfg.ScrubRate, Logger: b.cfg.Logger,
+		FS: b.fs, Dir: dir, Flush: flush, OnFailed: b.log.Fail, ScrubRate: cmp.Or(b.cfg.ScrubRate, -1), Logger: b.cfg.Logger,
 	}
 	if flush == commitlog.FlushInterval {
 		committer.Interval = b.cfg.FlushEvery
@@ -184,7 +185,7 @@ func (b *Broker) openServer() error {
 	handler := api.New(api.Config{
 		NodeID: b.cfg.NodeID, Rack: b.cfg.Rack, DataDir: b.cfg.DataDir,
 		AutoCreateTopics: !b.cfg.DisableAutoCreateTopics, DefaultPartitions: int32(b.cfg.DefaultPartitions),
-		FetchMaxBytes: int32(min(b.cfg.MaxFetchBytes, 1<<30)), MaxPartitions: int32(b.cfg.MaxPartitions),
+		FetchMaxBytes: int32(b.cfg.MaxFetchBytes), MaxPartitions: int32(b.cfg.MaxPartitions),
 		MaxTopicParts: int32(b.cfg.MaxTopicPartitions), DecodeBudget: b.cluster.Image().BrokerInt("quokka.decode.memory.bytes"), Logger: b.cfg.Logger, Hits: &b.hits,
 		Mechanisms: b.mechanisms, Authorization: b.authorization(),
 		GroupLimits: b.cfg.groupLimits(), ClampReplicas: b.cfg.ClampReplicationFactor, CheckConfigs: b.checkConfigs,
@@ -197,7 +198,7 @@ func (b *Broker) openServer() error {
 	})
 	b.server = server.New(server.Config{
 		Handler: handler,
-		Limits:  wire.Limits{Unauthenticated: max(1024, int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size"))), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
+		Limits:  wire.Limits{Unauthenticated: int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size")), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
 		Bounds:  b.bounds, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
 		LoginTimeout: b.milliseconds("quokka.login.timeout.ms"), ConnectQuota: handler.ConnectQuota,
 		Logger: b.cfg.Logger, Hits: &b.hits, Observe: b.metrics.Request,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -30,7 +31,8 @@ const (
 	FlushOS FlushPolicy = "os"
 )
 
-// Config configures a broker. The zero value of a field is its default.
+// Config configures a broker. The zero value of a field is its default; a zero in
+// Settings is a zero.
 type Config struct {
 	// DataDir is the directory for everything that lasts; it is made if it is
 	// missing and locked while the broker is open. Required, unless InMemory.
@@ -76,7 +78,7 @@ type Config struct {
 	// one, others may do what a rule allows. So set a super user first.
 	SuperUsers []string
 
-	// NodeID is the broker's id; default 1.
+	// NodeID is the broker's id; default 1. Settings can make it 0.
 	NodeID int32
 	// Rack is the broker's rack in Metadata; default none.
 	Rack string
@@ -183,6 +185,8 @@ type Config struct {
 
 	// Logger receives what the broker has to say; default slog.Default().
 	Logger *slog.Logger
+
+	given []field // by Settings: a zero that was given is no default
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -243,6 +247,9 @@ func (c Config) resolve() (Config, error) {
 		return c, err
 	}
 	c = c.withDefaults()
+	if err := c.setGiven(); err != nil {
+		return c, err
+	}
 	return c, c.check()
 }
 
@@ -256,22 +263,51 @@ func (c Config) check() error {
 		errs = append(errs, err)
 	}
 	if c.NodeID < 0 {
-		bad("NodeID is %d: a node id is not negative", c.NodeID)
+		bad("NodeID (node.id, broker.id) is %d: a node id is not negative", c.NodeID)
 	}
 	errs = append(errs, checkListeners(c.Listeners, c.AllowRemote)...)
-	for _, positive := range []struct {
-		name  string
-		value int
+	for _, n := range []struct {
+		name        string
+		value, most int
 	}{
-		{"DefaultPartitions", c.DefaultPartitions}, {"OffsetsPartitions", c.OffsetsPartitions}, {"TransactionsPartitions", c.TransactionsPartitions},
-		{"GroupMaxSize", c.GroupMaxSize}, {"MaxConnections", c.MaxConnections},
-		{"MaxProduceBytes", c.MaxProduceBytes}, {"MaxRequestBytes", c.MaxRequestBytes}, {"MaxFetchBytes", c.MaxFetchBytes},
-		{"MaxPartitions", c.MaxPartitions}, {"MaxTopicPartitions", c.MaxTopicPartitions},
+		{"DefaultPartitions (num.partitions)", c.DefaultPartitions, math.MaxInt32},
+		{"OffsetsPartitions (offsets.topic.num.partitions)", c.OffsetsPartitions, math.MaxInt32},
+		{"TransactionsPartitions (transaction.state.log.num.partitions)", c.TransactionsPartitions, math.MaxInt32},
+		{"GroupMaxSize (group.max.size)", c.GroupMaxSize, math.MaxInt32},
+		{"MaxConnections (max.connections)", c.MaxConnections, math.MaxInt32},
+		{"MaxProduceBytes (socket.request.max.bytes)", c.MaxProduceBytes, math.MaxInt32},
+		{"MaxRequestBytes (quokka.request.max.bytes)", c.MaxRequestBytes, math.MaxInt32},
+		{"MaxFetchBytes (fetch.max.bytes)", c.MaxFetchBytes, maxFetchBytes},
+		{"MaxPartitions (quokka.max.partitions)", c.MaxPartitions, math.MaxInt32},
+		{"MaxTopicPartitions (quokka.max.topic.partitions)", c.MaxTopicPartitions, math.MaxInt32},
 	} {
-		if positive.value < 0 {
-			bad("%s is %d: it must be positive", positive.name, positive.value)
+		if n.value < 1 || n.value > n.most {
+			bad("%s is %d: it must be from 1 to %d", n.name, n.value, n.most)
 		}
 	}
+	for _, d := range []struct {
+		name         string
+		value, least time.Duration
+	}{
+		{"FlushEvery (quokka.flush.interval.ms)", c.FlushEvery, 1},
+		{"TransactionMaxTimeout (transaction.max.timeout.ms)", c.TransactionMaxTimeout, 1},
+		{"TransactionalIDExpiration (transactional.id.expiration.ms)", c.TransactionalIDExpiration, 1},
+		{"ProducerIDExpiration (producer.id.expiration.ms)", c.ProducerIDExpiration, 1},
+		{"OffsetsRetention (offsets.retention.minutes)", c.OffsetsRetention, 1},
+		{"ConnectionIdleTimeout (connections.max.idle.ms)", c.ConnectionIdleTimeout, 1},
+		{"GroupInitialRebalanceDelay (group.initial.rebalance.delay.ms)", c.GroupInitialRebalanceDelay, 0},
+		{"GroupMinSessionTimeout (group.min.session.timeout.ms)", c.GroupMinSessionTimeout, 0},
+		{"GroupMaxSessionTimeout (group.max.session.timeout.ms)", c.GroupMaxSessionTimeout, 1},
+	} {
+		switch {
+		case d.value >= d.least:
+		case d.least > 0:
+			bad("%s is %s: it must be more than 0", d.name, d.value)
+		default:
+			bad("%s is %s: it must not be negative", d.name, d.value)
+		}
+	}
+	errs = append(errs, checkLeast(func(name string) string { return c.Settings[name] })...)
 	for user, password := range c.Users {
 		if user == "" || password == "" || strings.ContainsAny(user, ",=\x00") {
 			bad("Users: %q is no user name, or its password is empty", user)
@@ -284,9 +320,31 @@ func (c Config) check() error {
 	}
 	errs = append(errs, c.validateConsumer()...)
 	if c.GroupMinSessionTimeout > c.GroupMaxSessionTimeout {
-		bad("GroupMinSessionTimeout %s is above GroupMaxSessionTimeout %s", c.GroupMinSessionTimeout, c.GroupMaxSessionTimeout)
+		bad("GroupMinSessionTimeout (group.min.session.timeout.ms) is %s: it must not be above GroupMaxSessionTimeout (group.max.session.timeout.ms), %s", c.GroupMinSessionTimeout, c.GroupMaxSessionTimeout)
 	}
 	return errors.Join(errs...)
+}
+
+// maxFetchBytes is the most that one answer to Fetch takes.
+const maxFetchBytes = 1 << 30
+
+// checkLeast refuses values that Kafka's types allow and a broker cannot work with.
+func checkLeast(get func(name string) string) (errs []error) {
+	for _, s := range []struct {
+		name  string
+		least int64
+		why   string
+	}{
+		{"sasl.server.max.receive.size", 1024, "clients could not log in"},
+		{"log.cleaner.dedupe.buffer.size", 1 << 20, "compaction could not keep the keys of a segment"},
+		{"max.connection.creation.rate", 1, "nobody could connect; leave it out for no bound"},
+	} {
+		n, err := strconv.ParseInt(strings.TrimSpace(get(s.name)), 10, 64)
+		if err == nil && n < s.least { // that it is a number was checked
+			errs = append(errs, fmt.Errorf("%s is %d: it must be at least %d, otherwise %s", s.name, n, s.least, s.why))
+		}
+	}
+	return errs
 }
 
 func (c Config) flush() (commitlog.Flush, error) {

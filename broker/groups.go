@@ -32,24 +32,24 @@ var migrationPolicies = []string{"bidirectional", "upgrade", "downgrade", "disab
 func (c Config) validateConsumer() (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, b := range []struct {
-		name            string
+		name, setting   string
 		min, value, max time.Duration
 	}{
-		{"GroupConsumerSessionTimeout", c.GroupConsumerMinSessionTimeout, c.GroupConsumerSessionTimeout, c.GroupConsumerMaxSessionTimeout},
-		{"GroupConsumerHeartbeatInterval", c.GroupConsumerMinHeartbeatInterval, c.GroupConsumerHeartbeatInterval, c.GroupConsumerMaxHeartbeatInterval},
+		{"GroupConsumerSessionTimeout", "session.timeout.ms", c.GroupConsumerMinSessionTimeout, c.GroupConsumerSessionTimeout, c.GroupConsumerMaxSessionTimeout},
+		{"GroupConsumerHeartbeatInterval", "heartbeat.interval.ms", c.GroupConsumerMinHeartbeatInterval, c.GroupConsumerHeartbeatInterval, c.GroupConsumerMaxHeartbeatInterval},
 	} {
 		if b.min <= 0 || b.value < b.min || b.value > b.max {
-			bad("%s is %s: it must be between %s and %s", b.name, b.value, b.min, b.max)
+			bad("%s (group.consumer.%[2]s) is %[3]s: it must be between %[4]s (group.consumer.min.%[2]s) and %[5]s (group.consumer.max.%[2]s)", b.name, b.setting, b.value, b.min, b.max)
 		}
 	}
 	if c.GroupConsumerHeartbeatInterval >= c.GroupConsumerSessionTimeout {
-		bad("GroupConsumerHeartbeatInterval %s must be below GroupConsumerSessionTimeout %s", c.GroupConsumerHeartbeatInterval, c.GroupConsumerSessionTimeout)
+		bad("GroupConsumerHeartbeatInterval (group.consumer.heartbeat.interval.ms) is %s: it must be below GroupConsumerSessionTimeout (group.consumer.session.timeout.ms), %s", c.GroupConsumerHeartbeatInterval, c.GroupConsumerSessionTimeout)
 	}
-	if c.GroupConsumerMaxSize < 0 {
-		bad("GroupConsumerMaxSize is %d: it must be positive", c.GroupConsumerMaxSize)
+	if c.GroupConsumerMaxSize < 1 {
+		bad("GroupConsumerMaxSize (group.consumer.max.size) is %d: it must be positive", c.GroupConsumerMaxSize)
 	}
 	if !slices.Contains(migrationPolicies, c.GroupConsumerMigrationPolicy) {
-		bad("GroupConsumerMigrationPolicy %q is unknown: %s", c.GroupConsumerMigrationPolicy, strings.Join(migrationPolicies, ", "))
+		bad("GroupConsumerMigrationPolicy (group.consumer.migration.policy) %q is unknown: %s", c.GroupConsumerMigrationPolicy, strings.Join(migrationPolicies, ", "))
 	}
 	for _, name := range c.GroupConsumerAssignors {
 		if _, ok := assignor(name); !ok {

@@ -69,11 +69,14 @@ func (b *Broker) bounds(listener, host string) server.Bounds {
 }
 
 func (b *Broker) milliseconds(name string) time.Duration {
-	return time.Duration(b.cluster.Image().BrokerInt(name)) * time.Millisecond
+	return times(b.cluster.Image().BrokerInt(name), time.Millisecond)
 }
 
-// checkConfigs refuses broker settings by which a listener could not go on.
+// checkConfigs refuses broker settings by which the broker or a listener could not go on.
 func (b *Broker) checkConfigs(img *cluster.Image) error {
+	if errs := checkLeast(img.BrokerConfig); len(errs) > 0 {
+		return errs[0]
+	}
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		if l.stores == nil {

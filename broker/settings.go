@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,13 @@ func textField[T ~string](name string, at func(*Config) *T) field {
 	}
 }
 
+// lowerField is a textField whose values are words, in capital letters or not.
+func lowerField(name string, at func(*Config) *string) field {
+	f := textField(name, at)
+	f.set = func(c *Config, v string) error { *at(c) = strings.ToLower(v); return nil }
+	return f
+}
+
 func numberField[T int | int32 | int64](name string, at func(*Config) *T) field {
 	return field{name,
 		func(c *Config) bool { return *at(c) == 0 },
@@ -45,11 +53,23 @@ func timeField(name string, unit time.Duration, at func(*Config) *time.Duration)
 		func(c *Config) bool { return *at(c) == 0 },
 		func(c *Config, v string) error {
 			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			*at(c) = time.Duration(n) * unit
+			*at(c) = times(n, unit)
 			return err
 		},
 		func(c *Config) string { return strconv.FormatInt(int64(*at(c)/unit), 10) },
 	}
+}
+
+// times is n times unit. What is more than can be counted, 292 years, is that.
+func times(n int64, unit time.Duration) time.Duration {
+	most := math.MaxInt64 / int64(unit)
+	switch {
+	case n > most:
+		return math.MaxInt64
+	case n < -most:
+		return math.MinInt64
+	}
+	return time.Duration(n) * unit
 }
 
 func boolField(name string, at func(*Config) *bool, inverse bool) field {
@@ -64,6 +84,7 @@ func listField(name, separator string, at func(*Config) *[]string) field {
 	return field{name,
 		func(c *Config) bool { return len(*at(c)) == 0 },
 		func(c *Config, v string) error {
+			*at(c) = nil
 			for e := range strings.SplitSeq(v, separator) {
 				if e = strings.TrimSpace(e); e != "" {
 					*at(c) = append(*at(c), e)
@@ -77,7 +98,8 @@ func listField(name, separator string, at func(*Config) *[]string) field {
 
 func isTrue(v string) bool { return strings.EqualFold(strings.TrimSpace(v), "true") }
 
-// fields are all fields of Config that have a setting. A setting without a field is
+// fields are all fields of Config that have a setting; where a field has two, the
+// first that is given counts. A setting without a field is
 // read where it takes effect, or has none.
 var fields = []field{
 	textField("log.dirs", func(c *Config) *string { return &c.DataDir }),
@@ -104,7 +126,7 @@ var fields = []field{
 	timeField("transaction.max.timeout.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.TransactionMaxTimeout }),
 	timeField("transactional.id.expiration.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.TransactionalIDExpiration }),
 	timeField("producer.id.expiration.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.ProducerIDExpiration }),
-	rebalanceDelay,
+	timeField("group.initial.rebalance.delay.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.GroupInitialRebalanceDelay }),
 	timeField("group.min.session.timeout.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.GroupMinSessionTimeout }),
 	timeField("group.max.session.timeout.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.GroupMaxSessionTimeout }),
 	numberField("group.max.size", func(c *Config) *int { return &c.GroupMaxSize }),
@@ -116,7 +138,7 @@ var fields = []field{
 	timeField("group.consumer.max.heartbeat.interval.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.GroupConsumerMaxHeartbeatInterval }),
 	numberField("group.consumer.max.size", func(c *Config) *int { return &c.GroupConsumerMaxSize }),
 	listField("group.consumer.assignors", ",", func(c *Config) *[]string { return &c.GroupConsumerAssignors }),
-	textField("group.consumer.migration.policy", func(c *Config) *string { return &c.GroupConsumerMigrationPolicy }),
+	lowerField("group.consumer.migration.policy", func(c *Config) *string { return &c.GroupConsumerMigrationPolicy }),
 	numberField("max.connections", func(c *Config) *int { return &c.MaxConnections }),
 	timeField("connections.max.idle.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.ConnectionIdleTimeout }),
 	numberField("socket.request.max.bytes", func(c *Config) *int { return &c.MaxProduceBytes }),
@@ -126,20 +148,8 @@ var fields = []field{
 	numberField("quokka.max.topic.partitions", func(c *Config) *int { return &c.MaxTopicPartitions }),
 }
 
-// rebalanceDelay is apart: its 0 is no delay, which the field calls a negative one.
-var rebalanceDelay = func() field {
-	f := timeField("group.initial.rebalance.delay.ms", time.Millisecond, func(c *Config) *time.Duration { return &c.GroupInitialRebalanceDelay })
-	set := f.set
-	f.set = func(c *Config, v string) error {
-		if strings.TrimSpace(v) == "0" {
-			v = "-1"
-		}
-		return set(c, v)
-	}
-	return f
-}()
-
-// withSettings returns c with the fields that are not set taken from Settings.
+// withSettings returns c with the fields that are not set taken from Settings. Which
+// ones these were is in c.given.
 func (c Config) withSettings() (Config, error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
@@ -156,17 +166,32 @@ func (c Config) withSettings() (Config, error) {
 	if dirs := cluster.SplitList(c.Settings["log.dirs"]); len(dirs) > 1 {
 		return c, fmt.Errorf("log.dirs has %d directories: this broker keeps everything in one", len(dirs))
 	}
+	c.given = nil
 	for _, f := range fields {
-		if v, ok := c.Settings[f.name]; ok && f.unset(&c) {
-			if err := f.set(&c, v); err != nil {
-				return c, fmt.Errorf("setting %s: %w", f.name, err)
-			}
+		if strings.TrimSpace(c.Settings[f.name]) != "" && f.unset(&c) {
+			c.given = append(c.given, f)
 		}
+	}
+	if err := c.setGiven(); err != nil {
+		return c, err
+	}
+	if node, id := c.Settings["node.id"], c.Settings["broker.id"]; node != "" && id != "" && strings.TrimSpace(node) != strings.TrimSpace(id) {
+		return c, fmt.Errorf("node.id is %s and broker.id is %s: both are this broker's id; leave broker.id out", node, id)
 	}
 	if err := c.usersFromSettings(); err != nil {
 		return c, err
 	}
 	return c, c.listenersFromSettings()
+}
+
+// setGiven sets the fields that Settings give.
+func (c *Config) setGiven() error {
+	for _, f := range slices.Backward(c.given) {
+		if err := f.set(c, c.Settings[f.name]); err != nil {
+			return fmt.Errorf("setting %s: %w", f.name, err)
+		}
+	}
+	return nil
 }
 
 // static are the settings that the broker was started with, whether they were given
@@ -180,6 +205,9 @@ func (b *Broker) static() map[string]string {
 		if v := f.get(&b.cfg); v != cluster.BrokerConfigs()[f.name].Default || out[f.name] != "" {
 			out[f.name] = v
 		}
+	}
+	for _, f := range b.cfg.given {
+		out[f.name] = strings.TrimSpace(b.cfg.Settings[f.name]) // also where another one counts
 	}
 	out["listeners"] = listenersText(b.cfg.Listeners, func(l *Listener) string {
 		if l.Listener != nil {

@@ -11,10 +11,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +106,7 @@ func TestFields(t *testing.T) {
 		if err := f.set(&c, value); err != nil {
 			t.Errorf("%s: %v", f.name, err)
 		}
-		if f.unset(&c) || f.get(&c) != value {
+		if f.unset(&c) || !strings.EqualFold(f.get(&c), value) {
 			t.Errorf("%s was set to %s and is %s", f.name, value, f.get(&c))
 		}
 	}
@@ -230,6 +233,147 @@ func TestPrivate(t *testing.T) {
 		err := Config{InMemory: true, Listeners: []Listener{{Name: "IN", Listen: "127.0.0.1:0"}, c.l}}.Validate()
 		if (err == nil) != c.want {
 			t.Errorf("%s on all addresses: %v", c.l.protocol(), err)
+		}
+	}
+}
+
+// TestGivenIsEffective: of each setting alone, zero and the extremes of its type are
+// refused, or are what is effective and described.
+func TestGivenIsEffective(t *testing.T) {
+	values := map[cluster.ConfigType][]string{
+		cluster.Bool:   {"true", "false"},
+		cluster.Short:  {"0", "-1", strconv.Itoa(math.MinInt16), strconv.Itoa(math.MaxInt16)},
+		cluster.Int:    {"0", "-1", strconv.Itoa(math.MinInt32), strconv.Itoa(math.MaxInt32)},
+		cluster.Long:   {"0", "-1", strconv.Itoa(math.MinInt64), strconv.Itoa(math.MaxInt64)},
+		cluster.Double: {"0"},
+	}
+	byName := map[string]field{}
+	for _, f := range fields {
+		byName[f.name] = f
+	}
+	accepted := map[string]int{}
+	for name, def := range cluster.BrokerConfigs() {
+		for _, value := range append(values[def.Type], def.Values...) {
+			c, err := Config{InMemory: true, Settings: map[string]string{name: value}}.resolve()
+			if err != nil {
+				if !strings.Contains(err.Error(), name) {
+					t.Errorf("%s=%s is refused without its name: %v", name, value, err)
+				}
+				continue
+			}
+			accepted[value]++
+			if f, ok := byName[name]; ok && !strings.EqualFold(f.get(&c), value) && !forever(&c, name) {
+				t.Errorf("%s=%s was accepted; %s is effective", name, value, f.get(&c))
+			}
+			if got := (&Broker{cfg: c}).static()[name]; got != value {
+				t.Errorf("%s=%s was accepted; %q is described", name, value, got)
+			}
+		}
+	}
+	if accepted["0"] < 100 || accepted[strconv.Itoa(math.MaxInt64)] < 20 {
+		t.Errorf("accepted were %v", accepted)
+	}
+}
+
+// forever says whether a setting is more time than can be counted, and as much as can be.
+func forever(c *Config, name string) bool {
+	switch name {
+	case "offsets.retention.minutes":
+		return c.OffsetsRetention == math.MaxInt64
+	case "connections.max.idle.ms":
+		return c.ConnectionIdleTimeout == math.MaxInt64
+	case "quokka.flush.interval.ms":
+		return c.FlushEvery == math.MaxInt64
+	}
+	return false
+}
+
+// TestZeroes: what zero means where it is accepted, and how settings of one field
+// and the field itself go together.
+func TestZeroes(t *testing.T) {
+	for _, c := range []struct {
+		cfg   Config
+		is    func(Config) any
+		want  any
+		error string
+	}{
+		{set("node.id=0"), func(c Config) any { return c.NodeID }, int32(0), ""},
+		{set("broker.id=0"), func(c Config) any { return c.NodeID }, int32(0), ""},
+		{set("node.id=0", "broker.id=0"), func(c Config) any { return c.NodeID }, int32(0), ""},
+		{set("node.id=0", "broker.id=5"), nil, nil, "node.id is 0 and broker.id is 5"},
+		{Config{InMemory: true, NodeID: 3, Settings: map[string]string{"node.id": "0"}}, func(c Config) any { return c.NodeID }, int32(3), ""},
+		{set("broker.id=-1"), nil, nil, "node.id"},
+		{set("max.connections=0"), nil, nil, "max.connections"},
+		{set("connections.max.idle.ms=0"), nil, nil, "connections.max.idle.ms"},
+		{set("connections.max.idle.ms=-1"), nil, nil, "connections.max.idle.ms"},
+		{set("quokka.disk.reserve.bytes=0"), func(c Config) any { return c.DiskReserve }, int64(0), ""},
+		{set("quokka.scrub.bytes.per.second=0"), func(c Config) any { return c.ScrubRate }, int64(0), ""},
+		{set("group.initial.rebalance.delay.ms=0"), func(c Config) any { return c.GroupInitialRebalanceDelay }, time.Duration(0), ""},
+		{set("group.initial.rebalance.delay.ms=-5"), nil, nil, "group.initial.rebalance.delay.ms"},
+		{set("group.min.session.timeout.ms=0"), func(c Config) any { return c.GroupMinSessionTimeout }, time.Duration(0), ""},
+		{set("fetch.max.bytes=2147483647"), nil, nil, "fetch.max.bytes"},
+		{set("sasl.server.max.receive.size=1023"), nil, nil, "sasl.server.max.receive.size"},
+		{set("log.cleaner.dedupe.buffer.size=0"), nil, nil, "log.cleaner.dedupe.buffer.size"},
+		{set("max.connection.creation.rate=0"), nil, nil, "max.connection.creation.rate"},
+		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Downgrade }, false, ""},
+		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Upgrade }, true, ""},
+	} {
+		got, err := c.cfg.resolve()
+		switch {
+		case c.error == "" && err != nil:
+			t.Errorf("%v: %v", c.cfg.Settings, err)
+		case c.error == "" && c.is(got) != c.want:
+			t.Errorf("%v: %v is effective, not %v", c.cfg.Settings, c.is(got), c.want)
+		case c.error != "" && (err == nil || !strings.Contains(err.Error(), c.error)):
+			t.Errorf("%v: the error is %v", c.cfg.Settings, err)
+		}
+	}
+}
+
+// TestLeastWhileRunning: what is refused at the start is refused later as well.
+func TestLeastWhileRunning(t *testing.T) {
+	for _, img := range []*cluster.Image{
+		{BrokerConfigs: map[string]string{"max.connection.creation.rate": "0"}},
+		{NodeConfigs: map[int32]map[string]string{0: {"log.cleaner.dedupe.buffer.size": "0"}}},
+	} {
+		if err := (&Broker{}).checkConfigs(img); err == nil {
+			t.Errorf("accepted: %v %v", img.BrokerConfigs, img.NodeConfigs)
+		}
+	}
+	if err := (&Broker{}).checkConfigs(&cluster.Image{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func set(settings ...string) Config {
+	c := Config{InMemory: true, Settings: map[string]string{}}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		c.Settings[name] = value
+	}
+	return c
+}
+
+// TestNegative: no time of Config may be negative; the first rebalance's delay alone
+// means by that that there is none.
+func TestNegative(t *testing.T) {
+	typ := reflect.TypeFor[Config]()
+	for i := range typ.NumField() {
+		name := typ.Field(i).Name
+		if typ.Field(i).Type != reflect.TypeFor[time.Duration]() {
+			continue
+		}
+		c := Config{InMemory: true}
+		reflect.ValueOf(&c).Elem().Field(i).SetInt(int64(-time.Second))
+		err := c.Validate()
+		if name == "GroupInitialRebalanceDelay" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), strings.NewReplacer("ConsumerMin", "Consumer", "ConsumerMax", "Consumer").Replace(name)) {
+			t.Errorf("%s of -1 s: the error is %v", name, err)
 		}
 	}
 }

@@ -57,7 +57,7 @@ var options = []option{
 	{"super-users", "super.users", "LIST", "principals that may do everything: User:admin;User:CN=...", nil},
 	{"flush", "quokka.flush", "POLICY", "when acknowledged records are on the disk: group (before), interval or os (group)", nil},
 	{"flush-every", "quokka.flush.interval.ms", "TIME", "time between syncs with --flush interval (1s)", duration(time.Millisecond)},
-	{"disk-reserve", "quokka.disk.reserve.bytes", "BYTES", "disk space kept for offsets, transactions and deletes when the rest is full; negative: none (64 MiB)", nil},
+	{"disk-reserve", "quokka.disk.reserve.bytes", "BYTES", "disk space kept for offsets, transactions and deletes when the rest is full; 0 or less: none (64 MiB)", nil},
 	{"default-partitions", "num.partitions", "N", "partitions of a topic whose creator does not say (1)", nil},
 	{"no-auto-create", "auto.create.topics.enable", "", "refuse unknown topics instead of creating them", not},
 	{"replication-factor-clamp", "quokka.replication.factor.clamp", "", "create topics that are to have several replicas with one, instead of refusing them", nil},

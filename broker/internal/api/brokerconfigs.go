@@ -174,11 +174,15 @@ func (h *Handler) checkBrokerConfigs(img *cluster.Image, defaults bool, configs 
 			}
 		}
 	}
-	if h.cfg.CheckConfigs == nil || defaults {
+	if h.cfg.CheckConfigs == nil {
 		return nil
 	}
 	proposed := *img
-	proposed.NodeConfigs = map[int32]map[string]string{img.Local.NodeID: configs}
+	if defaults {
+		proposed.BrokerConfigs = configs
+	} else {
+		proposed.NodeConfigs = map[int32]map[string]string{img.Local.NodeID: configs}
+	}
 	if err := h.cfg.CheckConfigs(&proposed); err != nil {
 		return invalid("%v", err)
 	}
