@@ -239,6 +239,12 @@ func (l *Log) OpenTxn(producerID int64) int64 {
 	return -1
 }
 
+// CheckMarker says why a transaction's marker would be refused, nil where it would not.
+// The lock is held.
+func (l *Log) CheckMarker(producerID int64, epoch int16, m record.Marker) error {
+	return l.producers.checkMarker(&record.Info{ProducerID: producerID, ProducerEpoch: epoch}, m)
+}
+
 // Producers describes the producers the log remembers. The lock is held.
 func (l *Log) Producers() []ProducerInfo { return l.producers.infos() }
 

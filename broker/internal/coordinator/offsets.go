@@ -10,6 +10,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/topics"
 )
 
 // TopicPartition names a partition.
@@ -156,6 +157,10 @@ func (g *Groups) endTxn(ctx context.Context, index int32, producerID int64, epoc
 	}
 	var refused int16
 	r := s.begin(ctx, func(now time.Time) {
+		// A marker that the log refuses must not end anything here either.
+		if refused, _ = topics.Code(s.part.CheckMarker(producerID, epoch, m)); refused != errcode.None {
+			return
+		}
 		s.addBatch(output{batch: record.EndTxn(producerID, epoch, m, now.UnixMilli()), refused: &refused})
 		s.endTxn(producerID, m.Commit)
 	})

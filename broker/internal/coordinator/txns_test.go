@@ -89,3 +89,38 @@ func TestMarkersShareARound(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedMarker: a marker of an epoch that was fenced ends nothing, also not the
+// offsets that its producer's transaction holds.
+func TestRefusedMarker(t *testing.T) {
+	n := openNode(t, fsys.NewMem())
+	defer n.close()
+	n.create("t", 1)
+	n.txns.Init(t.Context(), "x", time.Minute, -1, -1)
+	p := n.txns.Init(t.Context(), "x", time.Minute, -1, -1)
+	op, code := n.txns.OffsetsPartition(t.Context(), "g")
+	if p.Epoch != 1 || code != 0 {
+		t.Fatal(p, code)
+	}
+	codes := n.txns.Write(t.Context(), "x", p.ProducerID, p.Epoch, []txn.Partition{op}, true, func(int) {
+		code = n.groups.CommitTxnOffsets(t.Context(), "g", nobody(), p.ProducerID, p.Epoch, []Commit{{TopicPartition: TopicPartition{"t", 0}, Offset: 5}})[0]
+	})
+	if codes[0] != 0 || code != 0 {
+		t.Fatal(codes, code)
+	}
+	if code := n.txns.WriteMarker(t.Context(), op, p.ProducerID, 0, record.Marker{Commit: true, CoordinatorEpoch: 1}); code != record.CodeInvalidProducerEpoch {
+		t.Errorf("a marker of the epoch before: code %d", code)
+	}
+	if o, code := n.offset("g"); o != -1 || code != 0 {
+		t.Errorf("the group is at %d, code %d", o, code)
+	}
+	if r := n.txns.End(t.Context(), "x", p.ProducerID, p.Epoch, true, 2); r.Code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if r := n.txns.Init(t.Context(), "x", time.Minute, -1, -1); r.Code != 0 { // once it is complete
+		t.Fatalf("%+v", r)
+	}
+	if o, code := n.offset("g"); o != 5 || code != 0 {
+		t.Errorf("the group is at %d after the end, code %d", o, code)
+	}
+}

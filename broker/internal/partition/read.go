@@ -122,6 +122,13 @@ func (p *Partition) OpenTxn(producerID int64) bool {
 	return p.log.OpenTxn(producerID) >= 0
 }
 
+// CheckMarker says why a transaction's marker would be refused now, nil where it would not.
+func (p *Partition) CheckMarker(producerID int64, epoch int16, m record.Marker) error {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.log.CheckMarker(producerID, epoch, m)
+}
+
 // OpenTxns describes the producers that have a transaction open in this partition, also
 // where its records are still on their way to the disk.
 func (p *Partition) OpenTxns() []commitlog.ProducerInfo {
