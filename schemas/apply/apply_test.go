@@ -36,6 +36,7 @@ func setUp(t *testing.T) *world {
 	t.Helper()
 	w := &world{log: &bytes.Buffer{}}
 	brokers := brokertest.Brokers(t)
+	answers(t, brokers)
 	// Checked after the registry and the client below have ended.
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
@@ -57,6 +58,19 @@ func setUp(t *testing.T) *world {
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	return w
+}
+
+// answers returns once the brokers answer; they have started all they start then.
+func answers(t *testing.T, brokers []string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (w *world) topics() []schemas.Topic {
