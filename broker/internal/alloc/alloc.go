@@ -35,8 +35,15 @@ func Least(bound int64, f func()) int64 {
 // detector they forget a quarter of it at random.
 func Within(t testing.TB, n int, f func()) {
 	t.Helper()
-	bound := 4*int64(n) + 1<<20
+	WithinTimes(t, 4, n, f)
+}
+
+// WithinTimes is Within for code to which a byte of input costs more than four, for a
+// reason that its test gives.
+func WithinTimes(t testing.TB, factor, n int, f func()) {
+	t.Helper()
+	bound := int64(factor)*int64(n) + 1<<20
 	if used := Least(bound, f); used > bound {
-		t.Fatalf("%d bytes of input made us allocate %d bytes", n, used)
+		t.Fatalf("%d bytes of input made us allocate %d bytes, more than %d times as much and 1 MiB", n, used, factor)
 	}
 }

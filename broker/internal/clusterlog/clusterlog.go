@@ -76,27 +76,26 @@ func (l *Log) read(file string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var records [][]byte
-	pos := 0
-	for {
-		body, ok := cut(data[pos:])
-		if !ok {
-			break
-		}
+	end, count := 0, 0
+	for body, ok := cut(data); ok; body, ok = cut(data[end:]) {
+		end += headerSize + len(body)
+		count += countRecords(body)
+	}
+	records := make([][]byte, 0, count)
+	for pos := 0; pos < end; {
+		body := data[pos+headerSize:][:binary.BigEndian.Uint32(data[pos:])]
 		pos += headerSize + len(body)
-		of, err := split(body, file, pos)
-		if err != nil {
+		if records, err = split(records, body, file, pos); err != nil {
 			return nil, err
 		}
-		records = append(records, of...)
 	}
-	l.end = int64(pos)
-	if pos == len(data) {
+	l.end = int64(end)
+	if end == len(data) {
 		return records, nil
 	}
-	if findFrame(data, pos+1) < len(data) {
+	if findFrame(data, end+1) < len(data) {
 		return nil, fmt.Errorf("%s is damaged at byte %d, with whole frames behind: restore it from a copy, or run \"broker repair %s\", "+
-			"which says what would be lost before it changes anything", file, pos, file)
+			"which says what would be lost before it changes anything", file, end, file)
 	}
 	if err := l.f.Truncate(l.end); err != nil {
 		return nil, fmt.Errorf("cutting the torn end of %s: %w", file, err)
@@ -119,8 +118,17 @@ func readAll(f fsys.File, file string) ([]byte, error) {
 	return data, nil
 }
 
-// split returns the records of a frame that ends at byte pos.
-func split(body []byte, file string, pos int) (records [][]byte, err error) {
+// countRecords counts the records of a frame, or more when it does not parse.
+func countRecords(body []byte) (n int) {
+	for len(body) > 4 {
+		n++
+		body = body[min(4+int(binary.BigEndian.Uint32(body)), len(body)):]
+	}
+	return n
+}
+
+// split appends the records of a frame that ends at byte pos.
+func split(records [][]byte, body []byte, file string, pos int) ([][]byte, error) {
 	for len(body) > 0 {
 		n := 4
 		if len(body) >= 4 {

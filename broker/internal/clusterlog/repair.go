@@ -48,11 +48,9 @@ func Inspect(fs fsys.FS, dir string) (*Contents, error) {
 		}
 		c.frames = append(c.frames, data[pos:pos+headerSize+len(body)])
 		pos += headerSize + len(body)
-		records, err := split(body, c.File, pos)
-		if err != nil {
+		if c.Records, err = split(c.Records, body, c.File, pos); err != nil {
 			return c, err
 		}
-		c.Records = append(c.Records, records...)
 	}
 	return c, nil
 }

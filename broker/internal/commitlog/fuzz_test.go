@@ -102,7 +102,7 @@ func FuzzDerived(f *testing.F) {
 		_ = file.Close()
 		x := &fixture{TB: t, fs: fs, mark: 700, cfg: Config{SegmentBytes: 900, IndexInterval: 150}}
 		truth := name == checkpointFile || name == identityFile
-		alloc.Within(t, len(data)+1<<20, func() { err = x.tryOpen() })
+		alloc.Within(t, len(data), func() { err = x.tryOpen() })
 		if err != nil {
 			var damage *DamageError
 			if !truth || name == checkpointFile && !errors.As(err, &damage) {
@@ -164,7 +164,7 @@ func FuzzJournalFile(f *testing.F) {
 		_, _ = file.WriteAt(data, 0)
 		_ = file.Close()
 		y := &fixture{TB: t, fs: fs, mark: 1 << 20, journal: 64 << 10, id: x.id}
-		alloc.Within(t, len(data)+1<<20, func() { err = y.tryOpen() })
+		alloc.Within(t, len(data), func() { err = y.tryOpen() })
 		if err != nil {
 			var damage *DamageError
 			if !errors.As(err, &damage) {

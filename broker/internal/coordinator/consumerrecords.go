@@ -248,9 +248,9 @@ func readRegex(r *wire.Reader, expr string) func(*consumergroup.Group) error {
 }
 
 func readStrings(r *wire.Reader) []string {
-	var out []string
-	for range r.ArrayLen(true, 1) {
-		out = append(out, r.String(true))
+	out := make([]string, max(0, r.ArrayLen(true, 1)))
+	for i := range out {
+		out[i] = r.String(true)
 	}
 	return out
 }
@@ -260,11 +260,10 @@ func readPartitions(r *wire.Reader, since map[consumergroup.Partition]int32) (ou
 	out = consumergroup.Partitions{}
 	for range r.ArrayLen(true, 18) {
 		topic := r.UUID()
-		var partitions []consumergroup.Partition
-		for range r.ArrayLen(true, 4) {
-			p := consumergroup.Partition{Topic: topic, Index: r.Int32()}
-			partitions = append(partitions, p)
-			out[p] = struct{}{}
+		partitions := make([]int32, max(0, r.ArrayLen(true, 4)))
+		for i := range partitions {
+			partitions[i] = r.Int32()
+			out[consumergroup.Partition{Topic: topic, Index: partitions[i]}] = struct{}{}
 		}
 		if err := r.Tags(func(tag uint32, field wire.Reader) error {
 			if tag != 0 || since == nil {
@@ -274,7 +273,7 @@ func readPartitions(r *wire.Reader, since map[consumergroup.Partition]int32) (ou
 				return errCorrupt
 			}
 			for _, p := range partitions {
-				since[p] = field.Int32()
+				since[consumergroup.Partition{Topic: topic, Index: p}] = field.Int32()
 			}
 			return field.Err()
 		}); err != nil {
@@ -307,10 +306,10 @@ func readMember(r *wire.Reader, id string) func(*consumergroup.Group) error {
 
 func readClassic(r *wire.Reader) *consumergroup.Classic {
 	c := &consumergroup.Classic{SessionTimeout: time.Duration(r.Int32()) * time.Millisecond}
-	for range r.ArrayLen(true, 3) {
-		p := group.Protocol{Name: r.String(true), Metadata: append([]byte{}, r.NullableBytes(true)...)}
+	c.Protocols = make([]group.Protocol, max(0, r.ArrayLen(true, 3)))
+	for i := range c.Protocols {
+		c.Protocols[i] = group.Protocol{Name: r.String(true), Metadata: append([]byte{}, r.NullableBytes(true)...)}
 		r.SkipTags(true)
-		c.Protocols = append(c.Protocols, p)
 	}
 	r.SkipTags(true)
 	return c

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/consumergroup"
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
 // The records of __consumer_offsets, in Kafka's formats: a key that begins with
@@ -121,6 +122,9 @@ func parse(e entry) (c change, ok bool, err error) {
 		if c.tombstone {
 			return c, true, nil
 		}
+		if !plausibleGroup(e.value) {
+			return c, false, errCorrupt
+		}
 		var v kmsg.GroupMetadataValue
 		if err := v.ReadFrom(e.value); err != nil {
 			return c, false, err
@@ -132,6 +136,41 @@ func parse(e entry) (c change, ok bool, err error) {
 	}
 }
 
+// plausibleGroup tells whether a classic group's value has what it claims to have: kmsg
+// would make room for as many members as there are bytes.
+func plausibleGroup(value []byte) bool {
+	r := wire.NewReader(value)
+	version := r.Int16()
+	flexible, least := version >= 4, 18
+	if flexible {
+		least = 15
+	}
+	r.StringBytes(flexible)
+	r.Int32()
+	r.NullableString(flexible)
+	r.NullableString(flexible)
+	if version >= 2 {
+		r.Int64()
+	}
+	for range r.ArrayLen(flexible, least) {
+		r.StringBytes(flexible)
+		if version >= 3 {
+			r.NullableString(flexible)
+		}
+		r.StringBytes(flexible)
+		r.StringBytes(flexible)
+		if version >= 1 {
+			r.Int32()
+		}
+		r.Int32()
+		r.NullableBytes(flexible)
+		r.NullableBytes(flexible)
+		r.SkipTags(flexible)
+	}
+	r.SkipTags(flexible)
+	return r.Ok()
+}
+
 func snapshot(v *kmsg.GroupMetadataValue) group.Snapshot {
 	s := group.Snapshot{ProtocolType: v.ProtocolType, Generation: v.Generation, Since: time.UnixMilli(v.CurrentStateTimestamp)}
 	if v.Protocol != nil {
@@ -140,6 +179,7 @@ func snapshot(v *kmsg.GroupMetadataValue) group.Snapshot {
 	if v.Leader != nil {
 		s.Leader = *v.Leader
 	}
+	s.Members = make([]group.SnapshotMember, 0, len(v.Members))
 	for _, m := range v.Members {
 		s.Members = append(s.Members, group.SnapshotMember{
 			ID: m.MemberID, InstanceID: m.InstanceID, ClientID: m.ClientID, ClientHost: m.ClientHost,

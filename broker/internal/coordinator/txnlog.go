@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker/internal/txn"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
 // The records of __transaction_state, in Kafka's format: version 1 of the value
@@ -46,6 +47,10 @@ func parseTxn(e entry) (id string, t *txn.Txn, err error) {
 	if e.value == nil {
 		return k.TransactionalID, nil, nil
 	}
+	n, ok := plausibleTxn(e.value)
+	if !ok {
+		return "", nil, errCorrupt
+	}
 	v := kmsg.NewTxnMetadataValue()
 	if err := v.ReadFrom(e.value); err != nil {
 		return "", nil, err
@@ -63,12 +68,34 @@ func parseTxn(e entry) (id string, t *txn.Txn, err error) {
 	if t.Epoch > 0 && (t.Version >= 2 || t.State == txn.Empty) {
 		t.LastEpoch = t.Epoch - 1
 	}
+	t.Partitions = make(map[txn.Partition]struct{}, n)
 	for _, topic := range v.Topics {
 		for _, p := range topic.Partitions {
 			t.Partitions[txn.Partition{Topic: topic.Topic, Index: p}] = struct{}{}
 		}
 	}
 	return k.TransactionalID, t, nil
+}
+
+// plausibleTxn tells whether a value has the topics it claims to have, and how many
+// partitions: kmsg would make room for as many topics as there are bytes.
+func plausibleTxn(value []byte) (partitions int, ok bool) {
+	r := wire.NewReader(value)
+	flexible, least := r.Int16() >= 1, 6
+	if flexible {
+		least = 3
+	}
+	r.Span(8 + 2 + 4 + 1)
+	for range r.ArrayLen(flexible, least) {
+		r.StringBytes(flexible)
+		n := max(0, r.ArrayLen(flexible, 4))
+		r.Span(4 * n)
+		r.SkipTags(flexible)
+		partitions += n
+	}
+	r.Span(8 + 8)
+	r.SkipTags(flexible)
+	return partitions, r.Ok()
 }
 
 func millisOf(t time.Time) int64 {
