@@ -111,14 +111,36 @@ func (f *fuzzed) done(t testing.TB) {
 // transactions that are being ended are waited for up to 5 s.
 const patience = 12 * time.Second
 
+// bill is what requests may make the broker allocate, and the client at this end.
+type bill struct {
+	requests        int
+	sent, got, paid int64 // bytes, and what the broker's budget charges for decoding
+}
+
+// meanwhile is for what no request pays for: a round of commits, a journal or a
+// partition of an internal topic that one before has led to. Their buffers are of 1 MiB.
+const meanwhile = 8 << 20
+
+// check fails the test when more was allocated than the requests pay for: what the
+// broker's budget charges for decoding them, their bytes four times as in our own
+// codecs, the answers' eight times as they are written here and decoded there, for each
+// request 1 MiB for what it does, and what the broker does by itself meanwhile.
+func (p *bill) check(t testing.TB, used int64) {
+	t.Helper()
+	if bound := p.paid + 4*p.sent + 8*p.got + int64(p.requests)<<20 + meanwhile; used > bound {
+		t.Fatalf("%d requests of %d bytes, charged %d, answered with %d bytes, made us allocate %d, more than %d", p.requests, p.sent, p.paid, p.got, used, bound)
+	}
+}
+
 // exchange sends the body of a request and takes what comes: an answer that parses, or
 // the end of the connection. A body that kmsg can read is sent tamed.
-func exchange(t testing.TB, c *conn, key, version int16, body []byte) (open bool) {
+func (p *bill) exchange(t testing.TB, c *conn, key, version int16, body []byte) (open bool) {
 	t.Helper()
 	req := kmsg.RequestForKey(key)
 	req.SetVersion(version)
 	answered, stated := true, time.Duration(0)
-	if sound(key, version, body) && req.ReadFrom(body) == nil {
+	charge, ok := sound(key, version, body)
+	if ok && req.ReadFrom(body) == nil {
 		stated, answered = tame(req)
 		body = req.AppendTo(nil)
 	}
@@ -131,6 +153,7 @@ func exchange(t testing.TB, c *conn, key, version int16, body []byte) (open bool
 	}
 	frame := binary.BigEndian.AppendUint32(nil, uint32(len(head)+len(body)))
 	frame = append(append(frame, head...), body...)
+	p.requests, p.sent, p.paid = p.requests+1, p.sent+int64(len(frame)), p.paid+charge
 	if err := c.nc.SetDeadline(time.Now().Add(stated + patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +173,7 @@ func exchange(t testing.TB, c *conn, key, version int16, body []byte) (open bool
 	case int32(binary.BigEndian.Uint32(answer)) != 7:
 		return false // to an acks=0 before it, it cannot be; the connection is no good any more
 	}
+	p.got += int64(len(answer))
 	answer = answer[4:]
 	if req.IsFlexible() && key != 18 {
 		answer = answer[1:]
@@ -164,8 +188,9 @@ func exchange(t testing.TB, c *conn, key, version int16, body []byte) (open bool
 	return true
 }
 
-// sound tells whether kmsg may be let near a body: it allocates what a length claims.
-func sound(key, version int16, body []byte) bool {
+// sound tells whether kmsg may be let near a body, as it allocates what a length claims,
+// and what the broker charges for that.
+func sound(key, version int16, body []byte) (charge int64, ok bool) {
 	var err error
 	switch key {
 	case wire.KeyProduce:
@@ -173,9 +198,9 @@ func sound(key, version int16, body []byte) bool {
 	case wire.KeyFetch:
 		_, err = wire.ParseFetch(version, body)
 	default:
-		_, err = wire.NewBudget(1<<20, nil).Check(&wire.Request{Key: key, Version: version, Body: body})
+		charge, err = wire.NewBudget(1<<20, nil).Check(&wire.Request{Key: key, Version: version, Body: body})
 	}
-	return err == nil
+	return charge, err == nil
 }
 
 // FuzzRequest sends one request of any key and version, with any body.
@@ -202,8 +227,10 @@ func FuzzRequest(f *testing.F) {
 		addr, _ := b.use(t)
 		c := dial(t, addr)
 		defer c.nc.Close()
-		exchange(t, c, key, version, body)
+		var p bill
+		used := alloc.Bytes(func() { p.exchange(t, c, key, version, body) })
 		b.done(t)
+		p.check(t, used)
 	})
 }
 
@@ -235,6 +262,7 @@ func FuzzSequence(f *testing.F) {
 		}
 		addr, ids := b.use(t)
 		s := &source{b: data, ids: ids}
+		var p bill
 		used := alloc.Bytes(func() {
 			conns := make([]*conn, 3)
 			for steps := 0; steps < 20 && len(s.b) > 0; steps++ {
@@ -248,7 +276,7 @@ func FuzzSequence(f *testing.F) {
 				if conns[i] == nil {
 					conns[i] = dial(t, addr)
 				}
-				if !exchange(t, conns[i], o.key, version, body) {
+				if !p.exchange(t, conns[i], o.key, version, body) {
 					conns[i].nc.Close()
 					conns[i] = nil
 				}
@@ -260,9 +288,7 @@ func FuzzSequence(f *testing.F) {
 			}
 		})
 		b.done(t)
-		if used > 128<<20 {
-			t.Fatalf("%d bytes of requests made us allocate %d MiB", len(data), used>>20)
-		}
+		p.check(t, used)
 		alive(t, addr)
 	})
 }
