@@ -192,10 +192,7 @@ func (b *Broker) openServer() error {
 		Advertise: func(s *api.Session) (string, int32) { return b.address(s.Listener, s.Local) },
 		Trace:     b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
-	b.metrics = metrics.New(metrics.Sources{
-		Cluster: b.cluster, Topics: b.topics, Groups: b.groups, NodeID: b.cfg.NodeID, Commits: b.committer.Stats, ReadOnly: b.committer.Failed, DiskFull: b.diskFull,
-		Hits: &b.hits, Throttled: handler.QuotaStats, DecodeMemory: handler.DecodeMemory, FetchSessions: handler.FetchSessions,
-	})
+	b.metrics = metrics.New(b.sources(handler))
 	b.server = server.New(server.Config{
 		Handler: handler,
 		Limits:  wire.Limits{Unauthenticated: int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size")), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
@@ -203,7 +200,6 @@ func (b *Broker) openServer() error {
 		LoginTimeout: b.milliseconds("quokka.login.timeout.ms"), ConnectQuota: handler.ConnectQuota,
 		Logger: b.cfg.Logger, Hits: &b.hits, Observe: b.metrics.Request,
 	})
-	b.metrics.Listeners(b.server.Stats)
 	return nil
 }
 

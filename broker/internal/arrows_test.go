@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"consumergroup": {"group", "errcode"},
 	"cluster":       nil,
 	"quota":         {},
+	"metrics":       {},
 	"limit":         {},
 }
 

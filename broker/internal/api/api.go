@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -76,6 +77,7 @@ type Handler struct {
 	checks     *wire.Budget // of the records that Config.RecordCheck looks at
 	meter      quota.Meter
 	log        *slog.Logger
+	parked     struct{ fetches, produces atomic.Int64 } // that wait now
 }
 
 // New returns a handler over the broker's parts.
@@ -252,6 +254,11 @@ func (c *call) respond(req *wire.Request, resp kmsg.Response) Reply {
 
 // FetchSessions is how many incremental fetch sessions there are now.
 func (h *Handler) FetchSessions() int { return h.sessions.Len() }
+
+// Parked is how many fetches wait for records, and produces for the disk, now.
+func (h *Handler) Parked() (fetches, produces int64) {
+	return h.parked.fetches.Load(), h.parked.produces.Load()
+}
 
 // DecodeMemory is how much memory requests that are being decoded take now.
 func (h *Handler) DecodeMemory() int64 { return h.budget.Used() }

@@ -85,6 +85,7 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 		arena.Free()
 		w.Reset(max(int(req.MinBytes)-size, 1))
 		c.pause()
+		h.parked.fetches.Add(1)
 		over := false
 		select {
 		case <-w.C():
@@ -93,6 +94,7 @@ func (h *Handler) fetch(ctx context.Context, c *call) (Reply, error) {
 		case <-ctx.Done(): // the broker is closing: what there is has to do
 			over = true
 		}
+		h.parked.fetches.Add(-1)
 		c.resume()
 		if over {
 			answers, _, _ = h.read(c, arena, readings, iso, maxBytes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/auth"
@@ -82,7 +83,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 	}
 	deadline := time.Now().Add(time.Duration(req.TimeoutMillis) * time.Millisecond)
 	reply := func(ctx context.Context, v *wire.Vec) error {
-		if err := finishProduce(ctx, stages, req.Acks, deadline); err != nil {
+		if err := finishProduce(ctx, stages, req.Acks, deadline, &h.parked.produces); err != nil {
 			return err
 		}
 		resp.ThrottleMillis = c.throttleMillis()
@@ -259,7 +260,7 @@ func progress(stages []stage, acks int16) (written, waits bool) {
 
 // finishProduce waits until what was staged is written (acks=1) or below the high
 // watermark (acks=all), and turns into errors what is not in time.
-func finishProduce(ctx context.Context, stages []stage, acks int16, deadline time.Time) error {
+func finishProduce(ctx context.Context, stages []stage, acks int16, deadline time.Time, parked *atomic.Int64) error {
 	var timer *time.Timer
 	var late <-chan time.Time
 	for i := range stages {
@@ -278,6 +279,8 @@ func finishProduce(ctx context.Context, stages []stage, acks int16, deadline tim
 				timer = time.NewTimer(time.Until(deadline))
 				defer timer.Stop()
 				late = timer.C
+				parked.Add(1)
+				defer parked.Add(-1)
 			}
 			select {
 			case <-done:

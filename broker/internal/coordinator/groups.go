@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf16"
 
@@ -43,6 +44,8 @@ type Groups struct {
 	closed bool
 	shards map[shardKey]*shard
 	wg     sync.WaitGroup
+
+	waiting atomic.Int64
 }
 
 type shardKey struct {
@@ -180,6 +183,8 @@ func (g *Groups) Join(ctx context.Context, groupID string, r group.JoinRequest) 
 		return fail(code)
 	}
 	r.MaxBytes = g.maxRecord()
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
 	e, code := s.await(ctx, func(now time.Time, ref group.Ref) {
 		h := s.group(groupID)
 		if h == nil {
@@ -214,6 +219,8 @@ func (g *Groups) Sync(ctx context.Context, groupID string, r group.SyncRequest) 
 		return group.SyncResult{ErrorCode: code}
 	}
 	r.MaxBytes = g.maxRecord()
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
 	e, code := s.await(ctx, func(now time.Time, ref group.Ref) {
 		h := s.group(groupID)
 		if h == nil {
@@ -361,40 +368,4 @@ func (g *Groups) Delete(ctx context.Context, groupID string) int16 {
 		delete(s.groups, groupID)
 		return errcode.None
 	})
-}
-
-// Overview is what monitoring wants to know of a group.
-type Overview struct {
-	Listed
-	Members int
-	Offsets []Committed
-}
-
-// Overview calls f for each group.
-func (g *Groups) Overview(ctx context.Context, f func(Overview)) {
-	for _, s := range g.all() {
-		var some []Overview
-		code := s.do(ctx, func(time.Time) {
-			for _, h := range s.groups {
-				o := Overview{Listed: h.listed()}
-				if h.consumer != nil {
-					o.Members = h.consumer.Len()
-				} else {
-					o.Members = len(h.classic.Members())
-				}
-				for topic, parts := range h.offsets {
-					for p, offset := range parts {
-						o.Offsets = append(o.Offsets, Committed{TopicPartition: TopicPartition{topic, p}, Offset: offset})
-					}
-				}
-				some = append(some, o)
-			}
-		})
-		if code != errcode.None {
-			continue
-		}
-		for _, o := range some {
-			f(o)
-		}
-	}
 }

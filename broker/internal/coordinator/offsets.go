@@ -42,6 +42,7 @@ func (g *Groups) CommitOffsets(ctx context.Context, groupID string, by Committer
 	return g.commit(ctx, groupID, by, commits, func(s *shard, h *held, c Commit, o group.Offset) {
 		s.add(offsetEntry(groupID, c.Topic, c.Partition, o))
 		h.offsets.Set(c.Topic, c.Partition, o)
+		h.commits++
 	}, nil)
 }
 

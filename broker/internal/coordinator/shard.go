@@ -43,6 +43,7 @@ type held struct {
 	next     time.Time // when it wants its tick
 	stored   bool      // there is a record of the classic group in the log
 	open     int       // offsets of open transactions
+	commits  int64     // offsets committed since it was loaded
 }
 
 // due returns when the group wants its tick.
