@@ -325,7 +325,7 @@ func (h *Handler) describePage(c *call, name string, first int32, limit int) (ou
 		return out, -1
 	case t == nil:
 		out.ErrorCode = errcode.UnknownTopicOrPartition
-		if cluster.CheckTopicName(name) != nil {
+		if h.checkTopicName(name) != nil {
 			out.ErrorCode = errcode.InvalidTopic
 		}
 		return out, -1

@@ -283,6 +283,14 @@ func (h *Handler) hit(code int16) int16 {
 	return code
 }
 
+// checkTopicName refuses what is no topic name.
+func (h *Handler) checkTopicName(name string) error {
+	if len(name) > cluster.MaxTopicName {
+		h.cfg.Hits.Hit(limit.TopicName)
+	}
+	return cluster.CheckTopicName(name)
+}
+
 // allowed asks the authorizer.
 func (h *Handler) allowed(c *call, op auth.Operation, typ auth.ResourceType, name string) bool {
 	return h.authorizer.Allowed(c.Principal, c.host(), op, typ, name)

@@ -52,7 +52,7 @@ func (h *Handler) describeResource(c *call, typ kmsg.ConfigResourceType, name st
 		}
 		t := c.img.Topic(name)
 		if t == nil {
-			if err := cluster.CheckTopicName(name); err != nil {
+			if err := h.checkTopicName(name); err != nil {
 				return nil, err
 			}
 			return nil, &cluster.Error{Code: errcode.UnknownTopicOrPartition, Message: "Topic '" + name + "' does not exist."}

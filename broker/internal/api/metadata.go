@@ -87,7 +87,7 @@ func (h *Handler) metadataTopic(ctx context.Context, c *call, t kmsg.MetadataReq
 	if topic := c.img.Topic(name); topic != nil {
 		return h.describeTopic(c, topic)
 	}
-	if cluster.CheckTopicName(name) != nil {
+	if h.checkTopicName(name) != nil {
 		return fail(errcode.InvalidTopic)
 	}
 	if !create || cluster.IsInternal(name) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/auth"
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -77,6 +78,7 @@ func (h *Handler) authenticate(ctx context.Context, s *Session, message []byte) 
 	if err != nil {
 		h.log.Warn("authentication failed", "client", s.Remote, "listener", s.Listener, "mechanism", s.mechanism)
 		s.login = nil
+		h.cfg.Hits.Hit(limit.FailedLogin)
 		select { // guessing takes its time
 		case <-time.After(time.Duration(h.cluster.Image().BrokerInt("connection.failed.authentication.delay.ms")) * time.Millisecond):
 		case <-ctx.Done():

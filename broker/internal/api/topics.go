@@ -20,7 +20,7 @@ func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, re
 	refuse := func(code int16, format string, args ...any) error {
 		return &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 	}
-	if err := cluster.CheckTopicName(name); err != nil {
+	if err := h.checkTopicName(name); err != nil {
 		return nil, err
 	}
 	if img.Topic(name) != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
@@ -15,6 +16,9 @@ const (
 // IsInternal says whether a topic is the broker's own.
 func IsInternal(name string) bool { return name == OffsetsTopic || name == TxnTopic }
 
+// MaxTopicName is the most characters in the name of a topic.
+const MaxTopicName = 249
+
 // CheckTopicName refuses what is no topic name.
 func CheckTopicName(name string) error {
 	bad := func(why string) error {
@@ -25,8 +29,8 @@ func CheckTopicName(name string) error {
 		return bad("the empty string is not allowed")
 	case name == "." || name == "..":
 		return bad("'.' or '..' is not allowed")
-	case len(name) > 249:
-		return bad("the length of '" + name[:32] + "...' is longer than the max allowed length 249")
+	case len(name) > MaxTopicName:
+		return bad("the length of '" + name[:32] + "...' is longer than the max allowed length " + strconv.Itoa(MaxTopicName))
 	}
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {

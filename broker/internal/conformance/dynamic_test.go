@@ -92,6 +92,7 @@ func TestDynamicSettings(t *testing.T) {
 		if took := time.Since(began); took < 400*time.Millisecond {
 			t.Errorf("30 connections at 20 a second, of which 20 may come at once, took %s", took)
 		}
+		hits(t, b, "connection_rate")
 		set("", "max.connection.creation.rate")
 	})
 }

@@ -47,6 +47,7 @@ func TestLimits(t *testing.T) {
 	hits(t, b, "topic_partitions")
 	expect(t, "a name that is too long", create(strings.Repeat("n", 250), 1), 17)
 	expect(t, "the longest name", create(strings.Repeat("n", 249), 1), 0)
+	hits(t, b, "topic_name")
 
 	c.join("size", "connect") // makes the offsets topic's 50 partitions
 	for _, name := range []string{"a", "b", "c"} {
@@ -216,6 +217,63 @@ func TestRepetition(t *testing.T) {
 			t.Errorf("%s: %d bytes for one, %d for a thousand times the same", kmsg.NameForKey(key), single, got)
 		}
 	}
+}
+
+// TestTagsLimit: a request with too many tagged fields in one place, in a body that
+// is read by hand or by kmsg, ends its connection.
+func TestTagsLimit(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(kmsg.Tags) kmsg.Request
+	}{
+		{"Fetch", func(tags kmsg.Tags) kmsg.Request {
+			req := kmsg.NewPtrFetchRequest()
+			req.Version, req.UnknownTags = 12, tags
+			return req
+		}},
+		{"ListGroups", func(tags kmsg.Tags) kmsg.Request {
+			req := kmsg.NewPtrListGroupsRequest()
+			req.Version, req.UnknownTags = 4, tags
+			return req
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := start(t)
+			tags := func(n uint32) (out kmsg.Tags) {
+				for i := range n {
+					out.Set(1000+i, nil)
+				}
+				return out
+			}
+			conn := dial(t, b.Addr())
+			within := c.make(tags(64))
+			conn.receive(within, conn.send(within))
+			conn.send(c.make(tags(65)))
+			conn.closed()
+			hits(t, b, "tags")
+		})
+	}
+}
+
+// TestFailedLoginDelay: the answer to a failed authentication waits for as long as
+// connection.failed.authentication.delay.ms says; and is counted.
+func TestFailedLoginDelay(t *testing.T) {
+	const delay = 300 * time.Millisecond // the default is 100 ms
+	b := start(t, secured, func(c *broker.Config) {
+		c.Settings = map[string]string{"connection.failed.authentication.delay.ms": strconv.FormatInt(delay.Milliseconds(), 10)}
+	})
+	c := dial(t, b.Addr())
+	handshake := kmsg.NewPtrSASLHandshakeRequest()
+	handshake.Mechanism = "PLAIN"
+	ask[*kmsg.SASLHandshakeResponse](c, 1, handshake)
+	authenticate := kmsg.NewPtrSASLAuthenticateRequest()
+	authenticate.SASLAuthBytes = []byte("\x00alice\x00land")
+	began := time.Now()
+	expect(t, "a wrong password", ask[*kmsg.SASLAuthenticateResponse](c, 2, authenticate).ErrorCode, 58)
+	if took := time.Since(began); took < delay {
+		t.Errorf("it is answered after %v", took)
+	}
+	hits(t, b, "failed_login")
 }
 
 // TestLoginFrameSetting: the bound of what may come before a login is a setting.

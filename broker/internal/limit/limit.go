@@ -29,6 +29,10 @@ const (
 	FetchBytes                   // a partition waits for the next answer, this one being full
 	FetchSessions                // a client goes on without a session, or an idle one lost its own
 	TxnTimeout                   // a producer asked for too long a transaction timeout
+	ConnectionRate               // a new connection waited, too many having come within a second
+	FailedLogin                  // the answer to a failed authentication waited
+	TopicName                    // a topic's name was too long
+	Tags                         // a request had too many tagged fields in one place
 	count
 )
 
@@ -38,6 +42,7 @@ var names = [count]string{
 	Idle: "idle", Login: "login", Write: "write", Partitions: "partitions", TopicPartitions: "topic_partitions",
 	GroupSize: "group_size", GroupMetadata: "group_metadata", OffsetMetadata: "offset_metadata", GroupID: "group_id", FetchBytes: "fetch_bytes",
 	FetchSessions: "fetch_sessions", TxnTimeout: "txn_timeout",
+	ConnectionRate: "connection_rate", FailedLogin: "failed_login", TopicName: "topic_name", Tags: "tags",
 }
 
 // String is the limit's name in metrics.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/limit"
 )
 
 // Listener is a named listener.
@@ -120,6 +122,7 @@ func (s *Server) throttle(l *listening, b Bounds) {
 	if wait <= 0 {
 		return
 	}
+	s.cfg.Hits.Hit(limit.ConnectionRate)
 	select {
 	case <-time.After(wait):
 	case <-s.soft.Done():

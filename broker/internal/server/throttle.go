@@ -51,6 +51,8 @@ func (c *conn) ended(err error) {
 	var frame *wire.FrameError
 	authenticated := c.session.Authenticated()
 	switch {
+	case errors.Is(err, wire.ErrTags):
+		c.srv.cfg.Hits.Hit(limit.Tags)
 	case errors.As(err, &frame) && !authenticated:
 		c.srv.cfg.Hits.Hit(limit.LoginFrame)
 	case errors.As(err, &frame) && frame.Key == wire.KeyProduce:

@@ -69,13 +69,13 @@ func ParseFetch(version int16, body []byte) (*FetchRequest, error) {
 				for range n {
 					t.Partitions = append(t.Partitions, r.fetchPartition(version, flex))
 					if !r.Ok() {
-						return nil, ErrMalformed
+						return nil, r.Err()
 					}
 				}
 			}
 			r.SkipTags(flex)
 			if !r.Ok() {
-				return nil, ErrMalformed
+				return nil, r.Err()
 			}
 			req.Topics = append(req.Topics, t)
 		}
@@ -94,7 +94,7 @@ func ParseFetch(version int16, body []byte) (*FetchRequest, error) {
 				}
 				r.SkipTags(flex)
 				if !r.Ok() {
-					return nil, ErrMalformed
+					return nil, r.Err()
 				}
 				req.Forgotten = append(req.Forgotten, t)
 			}

@@ -54,7 +54,7 @@ func ParseRequest(frame []byte) (Request, error) {
 	r := NewReader(frame)
 	req := Request{Key: r.Int16(), Version: r.Int16(), CorrelationID: r.Int32(), Frame: frame}
 	if !r.Ok() {
-		return req, ErrMalformed
+		return req, r.Err()
 	}
 	if n := r.length(false, false); n != -1 {
 		req.ClientID = string(r.Span(n))
@@ -66,7 +66,7 @@ func ParseRequest(frame []byte) (Request, error) {
 		if req.Key == KeyAPIVersions {
 			return req, nil
 		}
-		return req, ErrMalformed
+		return req, r.Err()
 	}
 	req.Body = r.src
 	return req, nil

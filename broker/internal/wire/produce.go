@@ -47,14 +47,14 @@ func ParseProduce(version int16, body []byte) (*ProduceRequest, error) {
 					p := ProducePartition{Index: r.Int32(), Records: r.NullableBytes(flex)}
 					r.SkipTags(flex)
 					if !r.Ok() {
-						return nil, ErrMalformed
+						return nil, r.Err()
 					}
 					t.Partitions = append(t.Partitions, p)
 				}
 			}
 			r.SkipTags(flex)
 			if !r.Ok() {
-				return nil, ErrMalformed
+				return nil, r.Err()
 			}
 			req.Topics = append(req.Topics, t)
 		}

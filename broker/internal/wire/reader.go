@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 )
 
 // ErrMalformed is the error of every decoder here: the bytes are no message of
@@ -13,12 +14,16 @@ var ErrMalformed = errors.New("malformed message")
 // for any message; a count is checked before anything is done about it.
 const maxTags = 64
 
+// ErrTags is the ErrMalformed of a section with more tagged fields than that.
+var ErrTags = fmt.Errorf("%w: more than %d tagged fields in one place", ErrMalformed, maxTags)
+
 // Reader reads Kafka's primitive types. After the first read past the end, or of
 // an impossible length, it is bad: every later read returns zero values, so a
 // decoder checks once at the end. Nothing it returns is copied.
 type Reader struct {
-	src []byte
-	bad bool
+	src  []byte
+	bad  bool
+	tags bool // it is bad for too many tagged fields
 }
 
 // NewReader returns a reader of src.
@@ -32,6 +37,9 @@ func (r *Reader) Len() int { return len(r.src) }
 
 // Err is ErrMalformed after a bad read.
 func (r *Reader) Err() error {
+	if r.tags {
+		return ErrTags
+	}
 	if r.bad {
 		return ErrMalformed
 	}
@@ -182,7 +190,8 @@ func (r *Reader) Tags(field func(tag uint32, value Reader) error) error {
 	n := r.Uvarint()
 	if n > maxTags {
 		r.fail()
-		return ErrMalformed
+		r.tags = true
+		return ErrTags
 	}
 	for range n {
 		tag, size := r.Uvarint(), r.Uvarint()

@@ -246,7 +246,7 @@ func charge(req *Request) (int64, error) {
 		w.section()
 	}
 	if !w.r.Ok() {
-		return 0, ErrMalformed
+		return 0, w.r.Err()
 	}
 	return 1024 + 2*int64(len(req.Body)) + w.elements*elementBytes + w.tags*tagBytes, nil
 }
