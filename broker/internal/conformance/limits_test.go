@@ -292,3 +292,13 @@ func TestLoginFrameSetting(t *testing.T) {
 	c.closed()
 	hits(t, b, "login_frame")
 }
+
+// TestParkedJoin: a join that waits for its group is in the metrics while it waits.
+func TestParkedJoin(t *testing.T) {
+	b := start(t, func(c *broker.Config) { c.GroupInitialRebalanceDelay = time.Minute })
+	req := kmsg.NewPtrJoinGroupRequest()
+	req.Version, req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 3, "g", "connect", 60_000, 60_000
+	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "any"}}
+	dial(t, b.Addr()).send(req)
+	metric(t, b, `kafka_server_delayed_operation_purgatory_size{delayed_operation="Rebalance"}`)
+}
