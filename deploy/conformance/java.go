@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ var javaTools = []tool{
 	{tools + "ProducerPerformance", "--topic perf --num-records 20000 --record-size 200 --throughput -1 --transactional-id perf --transaction-duration-ms 100 --producer-props bootstrap.servers=BROKER compression.type=lz4", "20000 records sent"},
 	{tools + "ConsumerPerformance", "--bootstrap-server BROKER --topic perf --messages 70000", ", 7[0-9]{4}, "},
 	{tools + "EndToEndLatency", "--bootstrap-server BROKER --topic perf --num-records 200 --producer-acks all --record-size 100", "Avg latency"},
-	{tools + "VerifiableProducer", "--bootstrap-server BROKER --topic in --max-messages 2000 --throughput -1 --acks -1", `"sent":2000,"acked":2000`},
+	{tools + "VerifiableProducer", "--bootstrap-server BROKER --topic in --max-messages 2000 --throughput -1 --acks -1 --repeating-keys 50", `"sent":2000,"acked":2000`},
 	{tools + "VerifiableConsumer", "--bootstrap-server BROKER --topic in --group-id classic --max-messages 2000", `"offset":[0-9]+}\],"success":true`},
 	{tools + "VerifiableConsumer", "--bootstrap-server BROKER --topic in --group-id newer --group-protocol consumer --max-messages 2000", `"offset":[0-9]+}\],"success":true`},
 	{tools + "TransactionalMessageCopier", "--broker-list BROKER --input-topic in --input-partition 0 --output-topic out --transactional-id copy --consumer-group copy --transaction-size 100 --enable-random-aborts --use-group-metadata", `"stage":"ShutdownComplete".*"remaining":0`},
@@ -112,6 +113,7 @@ func runTool(ctx context.Context, cluster *kafka.Cluster, t tool, fill *strings.
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if !regexp.MustCompile(t.want).Match(out) {
+		err = errors.Join(fmt.Errorf("no %q in what it printed", t.want), err)
 		return fmt.Errorf("%s %s: %w: %s", strings.TrimPrefix(t.class, tools), t.args, err, lastLine(string(out)))
 	}
 	if err != nil && ctx.Err() == nil && t.want == "" {
