@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -19,21 +18,15 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
-var (
-	crashSeeds = flag.Uint64("crash.seeds", 100, "how many chains of power cuts to run")
-	crashFirst = flag.Uint64("crash.first", 1, "the seed of the first of them")
-	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
-)
+var chains = powercut.ChainFlags(100)
 
 // TestPowerCuts runs everything under the request handlers — topics, logs, groups and
 // transactions — under each flush policy, cuts the power or kills the process at any
 // moment, and holds what comes back against the history of all lives before.
 func TestPowerCuts(t *testing.T) {
-	first, n := *crashFirst, *crashSeeds
+	first, n, alone := chains.Chosen()
 	var tally powercut.Tally
-	if *crashSeed > 0 {
-		first, n = *crashSeed, 1
-	} else {
+	if !alone {
 		t.Cleanup(func() {
 			tally.Report(t, int(n)*livesPerChain/2, powercut.Append, powercut.Roll, powercut.Retention, powercut.Checkpoint, powercut.Cleaning, powercut.Swap,
 				powercut.Journal, powercut.JournalWrap, powercut.Create, powercut.Delete, powercut.ClusterLog, powercut.Recovery, powercut.OpenTxn)

@@ -26,7 +26,7 @@ func TestPowerCutsInCompaction(t *testing.T) {
 	t.Cleanup(func() {
 		tally.Report(t, seeds*11, powercut.Append, powercut.Roll, powercut.Checkpoint, powercut.Cleaning, powercut.Swap, powercut.Recovery)
 	})
-	for seed := *crashFirst; seed < *crashFirst+seeds; seed++ {
+	for seed := chains.First(); seed < chains.First()+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			compactionCrashes(t, seed, &tally)

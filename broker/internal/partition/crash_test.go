@@ -2,7 +2,6 @@ package partition
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -15,11 +14,7 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/powercut"
 )
 
-var (
-	crashSeeds = flag.Uint64("crash.seeds", 220, "how many chains of power cuts to run")
-	crashFirst = flag.Uint64("crash.first", 1, "the seed of the first of them")
-	crashSeed  = flag.Uint64("crash.seed", 0, "run this chain alone")
-)
+var chains = powercut.ChainFlags(220)
 
 // TestPowerCuts runs random work under each flush policy, cuts the power or kills the
 // process at a call to the file system, recovers what that left and goes on from
@@ -27,11 +22,9 @@ var (
 // what is there was appended there, producers and transactions go on where they
 // were; and what recovery showed survives a power cut at once.
 func TestPowerCuts(t *testing.T) {
-	first, n := *crashFirst, *crashSeeds
+	first, n, alone := chains.Chosen()
 	var tally powercut.Tally
-	if *crashSeed > 0 {
-		first, n = *crashSeed, 1
-	} else {
+	if !alone {
 		t.Cleanup(func() {
 			tally.Report(t, min(2000, int(n)*crashesPerChain), powercut.Append, powercut.Roll, powercut.Retention, powercut.Checkpoint,
 				powercut.Journal, powercut.JournalWrap, powercut.Recovery, powercut.OpenTxn)
