@@ -65,15 +65,15 @@ func newQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (*quotaFilter, error)
 		exact, some := quotaPart(&f.exact, c.EntityType), quotaPart(&f.any, c.EntityType)
 		switch {
 		case c.EntityType == "":
-			return refuse(errcode.InvalidRequest, "Invalid empty entity type.")
+			return refuse(errcode.InvalidRequest, "a component has no entity type")
 		case exact == nil:
-			return refuse(errcode.UnsupportedVersion, "Unsupported entity type "+c.EntityType)
+			return refuse(errcode.UnsupportedVersion, "entity type "+c.EntityType+" is not user, client-id or ip")
 		case exact.Set || some.Set:
-			return refuse(errcode.InvalidRequest, "Entity type "+c.EntityType+" cannot appear more than once in the filter.")
+			return refuse(errcode.InvalidRequest, "the filter names entity type "+c.EntityType+" twice")
 		case c.MatchType < kmsg.QuotasMatchTypeExact || c.MatchType > kmsg.QuotasMatchTypeAny:
-			return refuse(errcode.InvalidRequest, "Unknown match type.")
+			return refuse(errcode.InvalidRequest, "the kind of match is not exact, default or any")
 		case (c.MatchType == kmsg.QuotasMatchTypeExact) != (c.Match != nil):
-			return refuse(errcode.InvalidRequest, "A match string belongs to an exact match, and to no other.")
+			return refuse(errcode.InvalidRequest, "a match string belongs to an exact match, and to no other")
 		}
 		switch c.MatchType {
 		case kmsg.QuotasMatchTypeExact:
@@ -85,7 +85,7 @@ func newQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (*quotaFilter, error)
 		}
 	}
 	if (f.exact.IP.Set || f.any.IP.Set) && len(req.Components) > 1 {
-		return refuse(errcode.InvalidRequest, "Invalid entity filter component combination. IP filter component should not be used with user or clientId filter component.")
+		return refuse(errcode.InvalidRequest, "an ip goes with no other entity type in a filter")
 	}
 	return f, nil
 }
@@ -137,21 +137,21 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Enti
 		return quota.Entity{}, &cluster.Error{Code: errcode.InvalidRequest, Message: msg}
 	}
 	if len(parts) == 0 {
-		return refuse("Invalid empty client quota entity")
+		return refuse("an entity has no parts")
 	}
 	for _, p := range parts {
 		part := quotaPart(&e, p.Type)
 		switch {
 		case part == nil:
-			return refuse("Unhandled client quota entity type: " + p.Type)
+			return refuse("entity type " + p.Type + " is not user, client-id or ip")
 		case p.Name == nil:
 			*part = quota.Default
 		case *p.Name == "":
-			return refuse("Empty " + p.Type + " not supported")
+			return refuse("the name of the " + p.Type + " is empty; null is the default one")
 		case p.Type == quotaIP:
 			addr, err := netip.ParseAddr(*p.Name)
 			if err != nil {
-				return refuse(*p.Name + " is not a valid IP.")
+				return refuse("ip " + *p.Name + " is no address")
 			}
 			*part = quota.Named(addr.Unmap().WithZone("").String())
 		default:
@@ -159,7 +159,7 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Enti
 		}
 	}
 	if e.IP.Set && (e.User.Set || e.ClientID.Set) {
-		return refuse("Invalid quota entity combination, IP entity should not be combined with User or ClientId")
+		return refuse("an ip goes with no other part in an entity")
 	}
 	return e, nil
 }

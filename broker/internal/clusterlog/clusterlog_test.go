@@ -59,19 +59,28 @@ func TestAppendAndReplace(t *testing.T) {
 	}
 }
 
+// shorten cuts the last n bytes off the log.
+func shorten(t *testing.T, fs fsys.FS, n int64) {
+	t.Helper()
+	f, err := fs.Open(path.Join("/data", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := f.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(size - n); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTornTail: a record cut at any byte is dropped, those before it stay, and
 // the log goes on.
 func TestTornTail(t *testing.T) {
 	for cutBytes := int64(len(mark)) + 1; cutBytes < int64(len(mark))+headerSize+4+3; cutBytes++ {
 		fs := fresh(t, "one", "two")
-		f, err := fs.Open(path.Join("/data", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, _ := f.Size()
-		if err := f.Truncate(size - cutBytes); err != nil {
-			t.Fatal(err)
-		}
+		shorten(t, fs, cutBytes)
 		l, got := open(t, fs)
 		if diff := cmp.Diff([]string{"one"}, got); diff != "" {
 			t.Fatal(diff)
@@ -89,14 +98,7 @@ func TestTornTail(t *testing.T) {
 func TestTornMark(t *testing.T) {
 	for cutBytes := int64(1); cutBytes <= int64(len(mark)); cutBytes++ {
 		fs := fresh(t, "one", "two")
-		f, err := fs.Open(path.Join("/data", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, _ := f.Size()
-		if err := f.Truncate(size - cutBytes); err != nil {
-			t.Fatal(err)
-		}
+		shorten(t, fs, cutBytes)
 		l, got := open(t, fs)
 		if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
 			t.Fatal(diff)
