@@ -124,7 +124,7 @@ func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 		return b, false, j.err
 	}
 	size := (int64(len(b)) + journalAlign - 1) / journalAlign * journalAlign
-	if size+leave > j.half {
+	if size+journalAlign+leave > j.half {
 		return b, false, nil
 	}
 	cur, pos, gen := j.cur, j.pos, j.gen
@@ -134,6 +134,13 @@ func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 		}
 		j.cur, j.pos = 1-j.cur, 0
 		j.gen++
+		// A turn begins with a record of one sector, which a power cut leaves whole or not
+		// at all. A longer one, torn, would leave a hole before those of the last turn.
+		if _, ok, err := j.write(beginRecord(nil), 0); !ok {
+			j.cur, j.pos, j.gen = cur, pos, gen
+			return b, false, err
+		}
+		cur, pos, gen = j.cur, j.pos, j.gen
 	}
 	j.seq++
 	be := binary.BigEndian
@@ -219,6 +226,9 @@ func (j *journal) commit(r *round) (ok bool, switched int, err error) {
 	}
 	before := j.cur
 	if r.record, ok, err = j.write(r.record, j.room); !ok {
+		if j.cur != before { // the turn has begun, though the record found no space
+			return false, before, err
+		}
 		return false, -1, err
 	}
 	for i := range r.logs {
@@ -270,8 +280,8 @@ func (j *journal) mark(logs []wrote) (switched int, err error) {
 	if ok {
 		j.marked = time.Now()
 	}
-	if ok && j.cur != before {
-		return before, nil
+	if j.cur != before {
+		return before, err
 	}
 	return -1, err
 }

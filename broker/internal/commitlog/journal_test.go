@@ -60,6 +60,35 @@ func TestJournalWraps(t *testing.T) {
 	}
 }
 
+// TestJournalTurnIsTorn: when the power goes in the first long record of a file's turn,
+// nothing of the turn before passes for records that had been synced.
+func TestJournalTurnIsTorn(t *testing.T) {
+	f := journaled(t, fsys.NewMem(), 32<<10)
+	j := f.c.journal
+	gen := j.gen
+	var file []byte
+	var last journalRecord
+	waitFor(t, func() bool {
+		f.add(values(1000, record.Options{}, strings.Repeat("x", 3000)), 1)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.gen < gen+3 { // each file has had a turn
+			return false
+		}
+		b, err := readFile(f.fs, journalFile(j.dir, j.cur))
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, _ := parseJournal(b)
+		file, last = b, records[len(records)-1]
+		return len(records) <= 2 && last.end-last.at > 2*journalAlign
+	})
+	copy(file[last.at+journalAlign:], bytes.Repeat([]byte{0xff}, journalAlign))
+	if records, holes := parseJournal(file); len(holes) > 0 {
+		t.Errorf("%d records are left, with holes at %d", len(records), holes)
+	}
+}
+
 // TestJournalIsReplayed cuts the power where only the journal has what was
 // acknowledged, and where it was cut back, deleted or made again meanwhile.
 func TestJournalIsReplayed(t *testing.T) {
