@@ -84,7 +84,10 @@ func (r *Reserve) NoSpace() {
 	err := errors.Join(r.file.Close(), r.FS.Remove(path.Join(r.dir, reserveName)))
 	r.file = nil
 	r.full.Store(true)
-	r.given <- struct{}{} // there was none in it, as the reserve was there
+	select {
+	case r.given <- struct{}{}:
+	default: // watch has yet to take the last one, and then looks at full
+	}
 	r.logger.Error("the disk is full: producers are refused with KAFKA_STORAGE_ERROR, which they try again, until there is space; "+
 		"the rest goes on in what was kept in reserve. Free space on the disk, delete topics or records, or lower their retention; no restart is needed",
 		"dir", r.dir, "reserve_bytes", r.bytes, "needs_free_bytes", r.enough(), "err", err)
