@@ -141,8 +141,12 @@ func merge(report func(format string, args ...any), layers ...layer) layer {
 				}
 			}
 		}
-		if l["log.dirs"] != "" {
-			delete(out, "log.dir")
+		// Two names of one thing: both in one layer stay, and are checked.
+		for _, pair := range [][2]string{{"log.dirs", "log.dir"}, {"node.id", "broker.id"}} {
+			if l[pair[0]] != "" || l[pair[1]] != "" {
+				delete(out, pair[0])
+				delete(out, pair[1])
+			}
 		}
 		maps.Copy(out, l)
 	}

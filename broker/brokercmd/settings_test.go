@@ -70,6 +70,9 @@ func TestPrecedence(t *testing.T) {
 		{"switches", "", nil, []string{"--no-auto-create", "--allow-remote=false", "--group-initial-rebalance-delay", "-1s"},
 			map[string]string{"auto.create.topics.enable": "false", "quokka.allow.remote": "false", "group.initial.rebalance.delay.ms": "0"}},
 		{"the data directory", "log.dir=/file", []string{"QUOKKA_BROKER_DATA_DIR=/env"}, nil, map[string]string{"log.dirs": "/env"}},
+		{"the data directory's other name", "log.dirs=/file", nil, []string{"--override", "log.dir=/flag"}, map[string]string{"log.dir": "/flag"}},
+		{"the node's other name", "broker.id=1", nil, []string{"--node-id", "2"}, map[string]string{"node.id": "2"}},
+		{"and back", "node.id=1", []string{"QUOKKA_BROKER_BROKER_ID=2"}, nil, map[string]string{"broker.id": "2"}},
 		{"of one listener", "", []string{
 			"QUOKKA_BROKER_LISTENER_NAME_MY_OWN_SSL_KEYSTORE_LOCATION=/k", "QUOKKA_BROKER_LISTENER_NAME_A_PLAIN_SASL_JAAS_CONFIG=j", "QUOKKA_BROKER_LISTENER_NAME_A_NUM_PARTITIONS=1",
 		}, nil, map[string]string{"listener.name.my_own.ssl.keystore.location": "/k", "listener.name.a.plain.sasl.jaas.config": "j"}},

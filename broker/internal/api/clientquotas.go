@@ -77,7 +77,11 @@ func newQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (*quotaFilter, error)
 		}
 		switch c.MatchType {
 		case kmsg.QuotasMatchTypeExact:
-			*exact = quota.Named(*c.Match)
+			name := *c.Match
+			if addr, err := netip.ParseAddr(name); err == nil && c.EntityType == quotaIP {
+				name = quotaAddr(addr)
+			}
+			*exact = quota.Named(name)
 		case kmsg.QuotasMatchTypeDefault:
 			*exact = quota.Default
 		default:
@@ -153,7 +157,7 @@ func quotaEntity(parts []kmsg.AlterClientQuotasRequestEntryEntity) (e quota.Enti
 			if err != nil {
 				return refuse("ip " + *p.Name + " is no address")
 			}
-			*part = quota.Named(addr.Unmap().WithZone("").String())
+			*part = quota.Named(quotaAddr(addr))
 		default:
 			*part = quota.Named(*p.Name)
 		}
@@ -251,8 +255,11 @@ func (h *Handler) alterQuotas(ctx context.Context, entry *kmsg.AlterClientQuotas
 // before it is refused; 0: it is welcome.
 func (h *Handler) ConnectQuota(addr netip.Addr) time.Duration {
 	quotas := h.cluster.Image().ClientQuotas
-	if len(quotas) == 0 {
+	if len(quotas) == 0 || !addr.IsValid() {
 		return 0
 	}
-	return h.meter.Connect(quotas, addr.Unmap().WithZone("").String(), time.Now())
+	return h.meter.Connect(quotas, quotaAddr(addr), time.Now())
 }
+
+// quotaAddr is how an address is written in quotas, whatever its spelling.
+func quotaAddr(addr netip.Addr) string { return addr.Unmap().WithZone("").String() }

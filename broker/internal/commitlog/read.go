@@ -207,7 +207,7 @@ func (v *view) run(pos int64, req *ReadRequest) (end, next int64, err error) {
 		if err != nil {
 			return pos, req.Offset, err
 		}
-		if _, at := parseOffsetEntry(e); int64(at) > pos {
+		if rel, at := parseOffsetEntry(e); int64(at) > pos && indexed(v.seg.file, int64(at), v.size, v.seg.base+int64(rel)) {
 			end = int64(at)
 		}
 	}

@@ -139,7 +139,7 @@ func TestClientQuotas(t *testing.T) {
 				{"client-id", false, []string{both, app}},
 				{"client-id=app", true, []string{app}},
 				{"ip=", false, []string{anyone}},
-				{"ip=10.0.0.1", false, []string{ten}},
+				{"ip=10.0.0.1", false, []string{ten}}, {"ip=::ffff:10.0.0.1", false, []string{ten}},
 				{"user=nobody", false, nil},
 			} {
 				code, got := quotas(c, version, f.strict, f.filter)
