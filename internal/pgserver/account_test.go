@@ -117,10 +117,13 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for uid, want := range map[int]string{54321: "54321, which has no entry", 0: "belong to root"} {
-		give(uid)
-		if _, err := Start(t.Context(), Config{DataDir: dir}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("root on a cluster of uid %d: %v", uid, err)
+	for _, c := range []struct {
+		uid  int
+		want string
+	}{{54321, "54321, which has no entry"}, {0, "belong to root"}} { // root's at the end
+		give(c.uid)
+		if _, err := Start(t.Context(), Config{DataDir: dir}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("root on a cluster of uid %d: %v", c.uid, err)
 		}
 	}
 
