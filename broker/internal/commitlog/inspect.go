@@ -138,6 +138,8 @@ func Inspect(fs fsys.FS, dir string, j *JournalContents) (Inspection, error) {
 			text = fmt.Sprintf("offsets %d to %d are missing at the end", x.end, x.c.recovery-1)
 		}
 		x.find(Damage, last.name, last.size, "%s", text)
+	} else if x.known && !slices.ContainsFunc(files, func(f segmentFile) bool { return f.base == x.c.base }) {
+		x.find(Damage, fileName(dir, x.c.base, logSuffix), 0, "the segment is missing; what had been stored in it is not known")
 	}
 	return x.Inspection, x.derived(files)
 }

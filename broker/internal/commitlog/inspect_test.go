@@ -50,6 +50,37 @@ func readable(t testing.TB, l *Log) map[int64]string {
 	return out
 }
 
+// TestInspectMissesTheActiveSegment: its file is gone, and the checkpoint was made when
+// nothing was in it.
+func TestInspectMissesTheActiveSegment(t *testing.T) {
+	mem := fsys.NewMem()
+	f := &fixture{TB: t, fs: mem, mark: 1500, cfg: Config{SegmentBytes: 2000}, journal: -1}
+	f.open()
+	for i := range 20 {
+		f.add(values(1000, record.Options{}, strings.Repeat("v", 20+i)), 1)
+	}
+	if err := f.rollNow(); err != nil {
+		t.Fatal(err)
+	}
+	name := fileName("/data/t-0", f.End(), logSuffix)
+	f.close()
+	if err := mem.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	f.refused(name, 0)
+	if got := inspect(t, mem).Findings; len(got) != 1 || got[0].Severity != Damage || got[0].File != name {
+		t.Fatalf("%+v", got)
+	}
+	if err := Repair(mem, "/data/t-0", quiet); err != nil {
+		t.Fatal(err)
+	}
+	f.open()
+	defer f.close()
+	if f.End() != 20 || len(readable(t, f.Log)) != 20 {
+		t.Errorf("after the repair it ends at %d", f.End())
+	}
+}
+
 // TestInspectAgrees harms the files of a log at random. What a start refuses, an
 // inspection calls damage; what it does not call damage, a start opens, with the end that
 // it names; and after a repair every batch that was not touched is there, and the log

@@ -3,6 +3,7 @@ package partition
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -282,11 +283,14 @@ func TestCompactionLeavesNoTrap(t *testing.T) {
 // makes, in several ways.
 func TestCompactionCrashesAtEveryCall(t *testing.T) {
 	mem := fsys.NewMem()
+	var mu sync.Mutex // the upkeep of earlier segments may go on beside
 	var cuts []*fsys.Mem
 	var on atomic.Bool
 	e, now := compactEnv(t, func(e *env) {
 		e.fs = &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
 			if on.Load() && c.Mutates() {
+				mu.Lock()
+				defer mu.Unlock()
 				for seed := range uint64(5) {
 					cuts = append(cuts, mem.Crash(seed))
 				}
@@ -313,6 +317,8 @@ func TestCompactionCrashesAtEveryCall(t *testing.T) {
 	on.Store(true)
 	err := e.log.Compact()
 	on.Store(false)
+	mu.Lock() // no call is being cut at any more
+	defer mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
 	}
