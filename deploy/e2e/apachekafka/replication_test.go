@@ -6,7 +6,6 @@ package apachekafka
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +26,11 @@ func start(t *testing.T, nodes int) *kafka.Cluster {
 	if os.Getenv("QUOKKA_APACHE_KAFKA") == "" {
 		t.Skip("QUOKKA_APACHE_KAFKA is not set (make kafka-test)")
 	}
-	c, err := kafka.Open(t.Context(), kafka.Config{Dir: t.TempDir(), Nodes: nodes, Port: freePorts(t)})
+	port, err := kafka.FreePort(nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kafka.Open(t.Context(), kafka.Config{Dir: t.TempDir(), Nodes: nodes, Port: port})
 	if kafka.IsNotRun(err) {
 		t.Skip(err)
 	}
@@ -50,35 +53,6 @@ func kill(t *testing.T, c *kafka.Cluster, nodes int) {
 	for id := 1; id <= nodes; id++ {
 		_ = c.Kill(t.Context(), id)
 	}
-}
-
-// freePorts finds a port with free ones after it, for brokers and controllers.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		if port+20 < 65536 && allFree(port) {
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-func allFree(port int) bool {
-	for p := port; p < port+20; p++ {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: p})
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
 }
 
 // demo runs quokka demo against a cluster; the report is read when it ended.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quokka-stream/quokka/deploy/kafka"
 	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/deploy/roster"
 )
@@ -157,7 +157,11 @@ type running struct {
 
 func newRunning(t *testing.T, data string) *running {
 	t.Helper()
-	at := &running{data: data, kafka: freePorts(t), toActual: strings.NewReplacer(), toDefault: strings.NewReplacer()}
+	port, err := kafka.FreePort(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := &running{data: data, kafka: port, toActual: strings.NewReplacer(), toDefault: strings.NewReplacer()}
 	at.env = append(environment(data), fmt.Sprintf("KAFKA_PORT=%d", at.kafka))
 	return at
 }
@@ -268,31 +272,6 @@ func reachable(t *testing.T) string {
 		}
 	}
 	return dir
-}
-
-// freePorts finds a port for Apache Kafka, with free ones after it.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		l.Close()
-		free := port+20 < 65536
-		for p := port; free && p < port+20; p++ {
-			l, err := net.Listen("tcp", addr(p))
-			if free = err == nil; free {
-				l.Close()
-			}
-		}
-		if free {
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
 }
 
 // checkout copies the tree, as git clone would, but with its changes and with
