@@ -190,6 +190,61 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadKeepsWhatIsOnItsWay: a change that was written before the one that failed, and
+// becomes durable after it, is acknowledged; so the state that is loaded again has it.
+func TestReloadKeepsWhatIsOnItsWay(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var holding, failing atomic.Bool
+	held, gate := make(chan struct{}), make(chan struct{})
+	fs := &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+		if !strings.Contains(c.Name, "/"+cluster.OffsetsTopic) {
+			return nil
+		}
+		if c.Op == "sync" && holding.CompareAndSwap(true, false) {
+			close(held)
+			<-gate
+		}
+		if c.Op == "write" && failing.CompareAndSwap(true, false) {
+			return fsys.ErrNoSpace
+		}
+		return nil
+	}}
+	// Every append is written at once, also while the sync of another is under way.
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1}, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	if code := n.commit("g", 5); code != 0 {
+		t.Fatalf("commit: %d", code)
+	}
+	holding.Store(true)
+	slow := make(chan int16, 1)
+	go func() { slow <- n.commit("g", 6) }()
+	<-held
+	failing.Store(true)
+	if code := n.commit("g", 7); code != 15 {
+		t.Fatalf("a commit that cannot be written: code %d, want COORDINATOR_NOT_AVAILABLE", code)
+	}
+	read := make(chan int64, 1)
+	go func() {
+		o, _ := n.offset("g")
+		read <- o
+	}()
+	select {
+	case o := <-read:
+		t.Errorf("offset %d was told while the commit of 6 was on its way", o)
+	case <-time.After(50 * time.Millisecond): // that nothing comes cannot be waited for
+	}
+	close(gate)
+	if code := <-slow; code != 0 {
+		t.Fatalf("the commit of 6: code %d", code)
+	}
+	if o, code := n.offset("g"); o != 6 || code != 0 {
+		t.Errorf("the offset is %d, code %d; 6 was acknowledged", o, code)
+	}
+}
+
 // TestPanic: a step that panics costs its round, not the process.
 func TestPanic(t *testing.T) {
 	defer goleak.VerifyNone(t)

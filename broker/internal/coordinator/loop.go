@@ -264,6 +264,9 @@ func (l *loop) abandon(code int16) {
 func (l *loop) load() bool {
 	began := time.Now()
 	l.machine.reset()
+	if !l.landed() {
+		return false
+	}
 	now := l.now()
 	records := 0
 	offset, err := l.read(func(info *record.Info, e entry) error {
@@ -277,6 +280,20 @@ func (l *loop) load() bool {
 	l.machine.ready(now)
 	if records > 0 {
 		l.log.Debug("coordinator loaded", "records", records, "took", time.Since(began))
+	}
+	return true
+}
+
+// landed waits until no append is on its way any more, as only what is durable can be
+// read: one that came before the one that failed may yet succeed, and be acknowledged. It
+// reports false when the loop is to end.
+func (l *loop) landed() bool {
+	for p := l.part.Newest(); p != nil; p = l.part.Newest() {
+		select {
+		case <-p.Durable():
+		case <-l.quit:
+			return false
+		}
 	}
 	return true
 }

@@ -148,6 +148,21 @@ func (p *Partition) find(base, last int64) *Pending {
 	return nil
 }
 
+// Newest returns the newest append that is still on its way to the disk; nil where none is.
+func (p *Partition) Newest() *Pending {
+	p.log.Lock()
+	defer p.log.Unlock()
+	return p.newest()
+}
+
+// newest is Newest with the lock held.
+func (p *Partition) newest() *Pending {
+	if n := len(p.pending); n > 0 {
+		return p.pending[n-1]
+	}
+	return nil
+}
+
 // owner is the partition as its log sees it; the lock is held in its methods.
 type owner Partition
 

@@ -164,8 +164,5 @@ func (p *Partition) stagedProducers() (infos []commitlog.ProducerInfo, last *Pen
 	if err := p.log.Stopped(); err != nil {
 		return nil, nil, err
 	}
-	if n := len(p.pending); n > 0 {
-		last = p.pending[n-1]
-	}
-	return p.log.Producers(), last, nil
+	return p.log.Producers(), p.newest(), nil
 }
