@@ -118,7 +118,7 @@ func (l *Log) planCompaction() *compactPlan {
 		return nil
 	}
 	p.tail = p.views[len(p.views)-1].next
-	p.aborted = l.Aborted(p.views[0].seg.base, limit)
+	p.aborted = abortedIn(l.segs, p.views[0].seg.base, limit)
 	for pid, state := range l.producers.byID {
 		of := lastOf{offset: -1, epoch: state.epoch}
 		if state.n > 0 {

@@ -171,8 +171,10 @@ func (p *placeCache) get(offset, base int64) (pos int64, ok bool) {
 func (l *Log) active() *segment { return l.segs[len(l.segs)-1] }
 
 // segmentOf returns the index of the segment that would hold offset. The lock is held.
-func (l *Log) segmentOf(offset int64) int {
-	return max(0, sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > offset })-1)
+func (l *Log) segmentOf(offset int64) int { return segmentOf(l.segs, offset) }
+
+func segmentOf(segs []*segment, offset int64) int {
+	return max(0, sort.Search(len(segs), func(i int) bool { return segs[i].base > offset })-1)
 }
 
 // Start is the log start offset. The lock is held.

@@ -31,9 +31,12 @@ type ReadRequest struct {
 	Offset   int64 // the first batch returned holds it, or is the next one above it
 	Limit    int64 // only batches below it
 	MaxBytes int
-	MinOne   bool // return a first batch that is larger than MaxBytes
-	Buf      []byte
-	Least    int64 // of a Slice: less is not worth one
+	MinOne   bool   // of Read: return a first batch that is larger than MaxBytes
+	Buf      []byte // of Read
+	Least    int64  // of Slice: less is not worth one
+	// Aborted, if it is set, gets the aborted transactions with records in what is
+	// returned, by first offset. Asked for later they might be gone with their segment.
+	Aborted *[]AbortedTxn
 }
 
 // locate finds the segment to read from, and the position if it is known. ok is
@@ -60,7 +63,7 @@ func (l *Log) locate(offset int64) (v view, pos int64, known, ok bool, err error
 			continue // the rest of this segment was compacted away
 		}
 		v = s.view()
-		v.life = l.places.life
+		v.life, v.segs = l.places.life, l.segs
 		return v, pos, known, true, nil
 	}
 	return v, 0, false, false, nil
@@ -102,9 +105,22 @@ func (l *Log) Read(req ReadRequest) (b []byte, next int64, err error) {
 		if err != nil {
 			return nil, req.Offset, l.storageError("read", err)
 		}
+		if len(b) > 0 {
+			l.tellAborted(&v, &req, next)
+		}
 		return b, next, nil
 	}
 	return nil, offset, nil
+}
+
+// tellAborted fills in the aborted transactions of what was read from a view.
+func (l *Log) tellAborted(v *view, req *ReadRequest, next int64) {
+	if req.Aborted == nil {
+		return
+	}
+	l.Lock()
+	defer l.Unlock()
+	*req.Aborted = abortedIn(v.segs, req.Offset, next)
 }
 
 // readAt reads batches from pos on.
@@ -184,6 +200,7 @@ func (l *Log) Slice(req ReadRequest) (Slice, error) {
 			return Slice{}, nil
 		}
 		l.remember(&v, next, end)
+		l.tellAborted(&v, &req, next)
 		return Slice{File: v.seg.file, Pos: pos, Len: end - pos, Next: next, view: v}, nil
 	}
 	return Slice{}, nil
@@ -220,8 +237,7 @@ func (v *view) run(pos int64, req *ReadRequest) (end, next int64, err error) {
 		if end > pos {
 			next = info.BaseOffset
 		}
-		first := end == pos && req.MinOne
-		if info.BaseOffset >= req.Limit || (end+int64(info.Size) > bound && !first) {
+		if info.BaseOffset >= req.Limit || end+int64(info.Size) > bound {
 			break
 		}
 		end += int64(info.Size)
@@ -230,11 +246,11 @@ func (v *view) run(pos int64, req *ReadRequest) (end, next int64, err error) {
 	return end, next, nil
 }
 
-// Aborted returns the aborted transactions with records in [from, to), by first
-// offset. The lock is held.
-func (l *Log) Aborted(from, to int64) []AbortedTxn {
+// abortedIn returns the aborted transactions with records in [from, to), by first offset,
+// of a log that had these segments. Its lock is held.
+func abortedIn(segs []*segment, from, to int64) []AbortedTxn {
 	var out []AbortedTxn
-	for _, s := range l.segs[l.segmentOf(from):] {
+	for _, s := range segs[segmentOf(segs, from):] {
 		for _, t := range s.txns {
 			if t.Last >= from && t.First < to {
 				out = append(out, t)

@@ -171,6 +171,8 @@ type view struct {
 	offsets index
 	times   index
 	life    int64 // of the log's places when it was taken
+	// segs are the log's segments then, for what is known of transactions.
+	segs []*segment
 }
 
 // view returns a view of the segment; the log's lock is held.

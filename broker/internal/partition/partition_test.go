@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -281,6 +282,55 @@ func TestTransactions(t *testing.T) {
 	}
 	end(3, true)
 	stable(10)
+}
+
+// TestAbortedOutlivesItsSegment: a reader that has the batches of a transaction which was
+// aborted is told so, also when their segment is removed before it has asked.
+func TestAbortedOutlivesItsSegment(t *testing.T) {
+	for name, read := range map[string]func(e *env) ([]AbortedTxn, error){
+		"read": func(e *env) ([]AbortedTxn, error) {
+			res, err := e.Read(0, 10, ReadCommitted, true)
+			return res.Aborted, err
+		},
+		"slice": func(e *env) ([]AbortedTxn, error) {
+			s, res, err := e.Slice(0, 300, ReadCommitted, 1)
+			s.Release()
+			return res.Aborted, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var during atomic.Pointer[func()]
+			e := newEnv(t, func(e *env) {
+				e.cfg = commitlog.Config{SegmentBytes: 300}
+				e.fs = &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+					if c.Op == "read" && strings.HasSuffix(c.Name, "/00000000000000000000.log") {
+						if f := during.Swap(nil); f != nil {
+							(*f)()
+						}
+					}
+					return nil
+				}}
+			})
+			e.durable(batchAt(record.Options{Idempotent: true, Transactional: true, ProducerID: 1}, time.Now().UnixMilli(), 1, 5), Client)
+			e.durable(record.EndTxn(1, 0, record.Marker{}, time.Now().UnixMilli()), Coordinator)
+			e.durable(batch(1, 200), Client) // a segment of its own
+			e.settleUpkeep()
+			before := e.Size()
+			remove := func() {
+				if _, err := e.DeleteRecords(2); err != nil {
+					t.Error(err)
+				}
+			}
+			during.Store(&remove)
+			aborted, err := read(e)
+			if want := []AbortedTxn{{1, 0}}; err != nil || fmt.Sprint(aborted) != fmt.Sprint(want) {
+				t.Errorf("aborted %v, %v; want %v", aborted, err, want)
+			}
+			if e.Size() == before {
+				t.Error("the segment was not removed meanwhile")
+			}
+		})
+	}
 }
 
 // TestProducersAreDurable: a producer's sequence and the offset of its transaction are

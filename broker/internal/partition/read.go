@@ -40,15 +40,10 @@ func (p *Partition) ReadInto(buf []byte, offset int64, maxBytes int, iso Isolati
 	if err != nil || offset >= limit {
 		return res, err
 	}
-	b, next, err := p.log.Read(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, MinOne: minOne, Buf: buf})
-	if err != nil {
-		return res, err
-	}
-	res.Records = b
-	if iso == ReadCommitted && len(b) > 0 {
-		res.Aborted = p.aborted(offset, next)
-	}
-	return res, nil
+	aborted := askAborted(iso)
+	res.Records, _, err = p.log.Read(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, MinOne: minOne, Buf: buf, Aborted: aborted})
+	res.tell(aborted)
+	return res, err
 }
 
 // Slice is Read for callers that let the kernel send the bytes: it returns where they
@@ -59,14 +54,28 @@ func (p *Partition) Slice(offset int64, maxBytes int, iso Isolation, least int64
 	if err != nil || offset >= limit {
 		return commitlog.Slice{}, res, err
 	}
-	s, err := p.log.Slice(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, Least: least})
-	if err != nil || s.Len == 0 {
-		return commitlog.Slice{}, res, err
+	aborted := askAborted(iso)
+	s, err := p.log.Slice(commitlog.ReadRequest{Offset: offset, Limit: limit, MaxBytes: maxBytes, Least: least, Aborted: aborted})
+	res.tell(aborted)
+	return s, res, err
+}
+
+// askAborted is where a read puts aborted transactions; nil for readers that take all.
+func askAborted(iso Isolation) *[]commitlog.AbortedTxn {
+	if iso != ReadCommitted {
+		return nil
 	}
-	if iso == ReadCommitted {
-		res.Aborted = p.aborted(offset, s.Next)
+	return new([]commitlog.AbortedTxn)
+}
+
+// tell puts what a read was told into the result.
+func (r *ReadResult) tell(aborted *[]commitlog.AbortedTxn) {
+	if aborted == nil {
+		return
 	}
-	return s, res, nil
+	for _, t := range *aborted {
+		r.Aborted = append(r.Aborted, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.First})
+	}
 }
 
 // bounds returns the marks and the offset below which iso may read.
@@ -84,16 +93,6 @@ func (p *Partition) bounds(offset int64, iso Isolation) (ReadResult, int64, erro
 		return res, res.LastStable, nil
 	}
 	return res, res.HighWatermark, nil
-}
-
-func (p *Partition) aborted(from, to int64) []AbortedTxn {
-	p.log.Lock()
-	defer p.log.Unlock()
-	var out []AbortedTxn
-	for _, t := range p.log.Aborted(from, to) {
-		out = append(out, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.First})
-	}
-	return out
 }
 
 // OffsetForTime returns the first record below the high watermark whose timestamp
