@@ -71,17 +71,24 @@ func TestTwoRelays(t *testing.T) {
 	if leads(1) {
 		first = 1
 	}
-	if n := metric(t, regs[first], "outbox_published_total"); n != 20 {
-		t.Errorf("the leader published %v of 20", n)
-	}
 	if err := relays[first].stop(); err != nil {
 		t.Fatal(err)
+	}
+	// A record can be read before its relay has heard that it was taken, and counts it.
+	if n := metric(t, regs[first], "outbox_published_total"); n != 20 {
+		t.Errorf("the leader published %v of 20", n)
 	}
 	e.write(e.event("a", 21))
 	if got := published(tl.await(t, 21)); !slices.Equal(got["a"], count(21)) {
 		t.Errorf("got %v", got)
 	}
-	if n := metric(t, regs[1-first], "outbox_published_total"); n != 1 || !leads(1-first) || leads(first) {
+	if !leads(1-first) || leads(first) {
+		t.Error("the successor does not lead alone")
+	}
+	if err := relays[1-first].stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := metric(t, regs[1-first], "outbox_published_total"); n != 1 {
 		t.Errorf("the successor published %v of 1", n)
 	}
 }
