@@ -196,7 +196,7 @@ func (b *Broker) openServer() error {
 	b.server = server.New(server.Config{
 		Handler: handler,
 		Limits:  wire.Limits{Unauthenticated: int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size")), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
-		Bounds:  b.bounds, IdleTimeout: b.cfg.ConnectionIdleTimeout, WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
+		Bounds:  b.bounds, IdleTimeout: b.cfg.idleTimeout(), WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
 		LoginTimeout: b.milliseconds("quokka.login.timeout.ms"), ConnectQuota: handler.ConnectQuota,
 		Logger: b.cfg.Logger, Hits: &b.hits, Observe: b.metrics.Request,
 	})

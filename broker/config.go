@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quokka-stream/quokka/broker/internal/cluster"
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 )
 
@@ -161,7 +163,8 @@ type Config struct {
 
 	// MaxConnections bounds the open connections; default 1000.
 	MaxConnections int
-	// ConnectionIdleTimeout ends connections without requests; default 10 min.
+	// ConnectionIdleTimeout ends connections without requests; default 10 min,
+	// negative: never.
 	ConnectionIdleTimeout time.Duration
 	// MaxProduceBytes bounds a Produce request; default 100 MiB.
 	MaxProduceBytes int
@@ -294,7 +297,6 @@ func (c Config) check() error {
 		{"TransactionalIDExpiration (transactional.id.expiration.ms)", c.TransactionalIDExpiration, 1},
 		{"ProducerIDExpiration (producer.id.expiration.ms)", c.ProducerIDExpiration, 1},
 		{"OffsetsRetention (offsets.retention.minutes)", c.OffsetsRetention, 1},
-		{"ConnectionIdleTimeout (connections.max.idle.ms)", c.ConnectionIdleTimeout, 1},
 		{"GroupInitialRebalanceDelay (group.initial.rebalance.delay.ms)", c.GroupInitialRebalanceDelay, 0},
 		{"GroupMinSessionTimeout (group.min.session.timeout.ms)", c.GroupMinSessionTimeout, 0},
 		{"GroupMaxSessionTimeout (group.max.session.timeout.ms)", c.GroupMaxSessionTimeout, 1},
@@ -307,7 +309,12 @@ func (c Config) check() error {
 			bad("%s is %s: it must not be negative", d.name, d.value)
 		}
 	}
-	errs = append(errs, checkLeast(func(name string) string { return c.Settings[name] })...)
+	if c.ConnectionIdleTimeout == 0 {
+		bad("ConnectionIdleTimeout (connections.max.idle.ms) is 0: it must be more, or negative for never")
+	}
+	given := maps.Clone(c.Settings)
+	delete(given, "max.connections") // checked above
+	errs = append(errs, checkLeast(func(name string) string { return given[name] }, c.Listeners)...)
 	for user, password := range c.Users {
 		if user == "" || password == "" || strings.ContainsAny(user, ",=\x00") {
 			bad("Users: %q is no user name, or its password is empty", user)
@@ -329,22 +336,38 @@ func (c Config) check() error {
 const maxFetchBytes = 1 << 30
 
 // checkLeast refuses values that Kafka's types allow and a broker cannot work with.
-func checkLeast(get func(name string) string) (errs []error) {
-	for _, s := range []struct {
+func checkLeast(get func(name string) string, listeners []Listener) (errs []error) {
+	type least struct {
 		name  string
 		least int64
 		why   string
-	}{
+	}
+	all := []least{
 		{"sasl.server.max.receive.size", 1024, "clients could not log in"},
 		{"log.cleaner.dedupe.buffer.size", 1 << 20, "compaction could not keep the keys of a segment"},
+		{"max.connections", 1, "nobody could connect, not even to change it again"},
 		{"max.connection.creation.rate", 1, "nobody could connect; leave it out for no bound"},
-	} {
+	}
+	for i := range listeners {
+		for _, s := range all[2:] {
+			all = append(all, least{cluster.ForListener(listeners[i].Name, s.name), s.least, s.why})
+		}
+	}
+	for _, s := range all {
 		n, err := strconv.ParseInt(strings.TrimSpace(get(s.name)), 10, 64)
 		if err == nil && n < s.least { // that it is a number was checked
 			errs = append(errs, fmt.Errorf("%s is %d: it must be at least %d, otherwise %s", s.name, n, s.least, s.why))
 		}
 	}
 	return errs
+}
+
+// idleTimeout is after how long a connection is idle; never is more than can be counted.
+func (c Config) idleTimeout() time.Duration {
+	if c.ConnectionIdleTimeout < 0 {
+		return math.MaxInt64
+	}
+	return c.ConnectionIdleTimeout
 }
 
 func (c Config) flush() (commitlog.Flush, error) {

@@ -74,7 +74,7 @@ func (b *Broker) milliseconds(name string) time.Duration {
 
 // checkConfigs refuses broker settings by which the broker or a listener could not go on.
 func (b *Broker) checkConfigs(img *cluster.Image) error {
-	if errs := checkLeast(img.BrokerConfig); len(errs) > 0 {
+	if errs := checkLeast(img.BrokerConfig, b.listeners); len(errs) > 0 {
 		return errs[0]
 	}
 	for i := range b.listeners {

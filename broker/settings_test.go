@@ -281,7 +281,7 @@ func forever(c *Config, name string) bool {
 	case "offsets.retention.minutes":
 		return c.OffsetsRetention == math.MaxInt64
 	case "connections.max.idle.ms":
-		return c.ConnectionIdleTimeout == math.MaxInt64
+		return c.idleTimeout() == math.MaxInt64 // negative values are never too
 	case "quokka.flush.interval.ms":
 		return c.FlushEvery == math.MaxInt64
 	}
@@ -305,7 +305,8 @@ func TestZeroes(t *testing.T) {
 		{set("broker.id=-1"), nil, nil, "node.id"},
 		{set("max.connections=0"), nil, nil, "max.connections"},
 		{set("connections.max.idle.ms=0"), nil, nil, "connections.max.idle.ms"},
-		{set("connections.max.idle.ms=-1"), nil, nil, "connections.max.idle.ms"},
+		{set("connections.max.idle.ms=-1"), func(c Config) any { return c.idleTimeout() }, time.Duration(math.MaxInt64), ""},
+		{set("connections.max.idle.ms=-2"), func(c Config) any { return c.idleTimeout() }, time.Duration(math.MaxInt64), ""},
 		{set("quokka.disk.reserve.bytes=0"), func(c Config) any { return c.DiskReserve }, int64(0), ""},
 		{set("quokka.scrub.bytes.per.second=0"), func(c Config) any { return c.ScrubRate }, int64(0), ""},
 		{set("group.initial.rebalance.delay.ms=0"), func(c Config) any { return c.GroupInitialRebalanceDelay }, time.Duration(0), ""},
@@ -315,6 +316,8 @@ func TestZeroes(t *testing.T) {
 		{set("sasl.server.max.receive.size=1023"), nil, nil, "sasl.server.max.receive.size"},
 		{set("log.cleaner.dedupe.buffer.size=0"), nil, nil, "log.cleaner.dedupe.buffer.size"},
 		{set("max.connection.creation.rate=0"), nil, nil, "max.connection.creation.rate"},
+		{set("listener.name.plaintext.max.connection.creation.rate=0"), nil, nil, "listener.name.plaintext.max.connection.creation.rate"},
+		{set("listener.name.plaintext.max.connections=0"), nil, nil, "listener.name.plaintext.max.connections"},
 		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Downgrade }, false, ""},
 		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Upgrade }, true, ""},
 	} {
@@ -332,15 +335,19 @@ func TestZeroes(t *testing.T) {
 
 // TestLeastWhileRunning: what is refused at the start is refused later as well.
 func TestLeastWhileRunning(t *testing.T) {
+	b := &Broker{listeners: []Listener{{Name: "IN"}}}
 	for _, img := range []*cluster.Image{
 		{BrokerConfigs: map[string]string{"max.connection.creation.rate": "0"}},
+		{BrokerConfigs: map[string]string{"max.connections": "0"}},
+		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connections": "0"}}},
+		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connection.creation.rate": "-1"}}},
 		{NodeConfigs: map[int32]map[string]string{0: {"log.cleaner.dedupe.buffer.size": "0"}}},
 	} {
-		if err := (&Broker{}).checkConfigs(img); err == nil {
+		if err := b.checkConfigs(img); err == nil {
 			t.Errorf("accepted: %v %v", img.BrokerConfigs, img.NodeConfigs)
 		}
 	}
-	if err := (&Broker{}).checkConfigs(&cluster.Image{}); err != nil {
+	if err := b.checkConfigs(&cluster.Image{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -354,8 +361,8 @@ func set(settings ...string) Config {
 	return c
 }
 
-// TestNegative: no time of Config may be negative; the first rebalance's delay alone
-// means by that that there is none.
+// TestNegative: no time of Config may be negative, but two that mean something by it:
+// there is no delay of the first rebalance, and no connection is idle.
 func TestNegative(t *testing.T) {
 	typ := reflect.TypeFor[Config]()
 	for i := range typ.NumField() {
@@ -366,7 +373,7 @@ func TestNegative(t *testing.T) {
 		c := Config{InMemory: true}
 		reflect.ValueOf(&c).Elem().Field(i).SetInt(int64(-time.Second))
 		err := c.Validate()
-		if name == "GroupInitialRebalanceDelay" {
+		if name == "GroupInitialRebalanceDelay" || name == "ConnectionIdleTimeout" {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

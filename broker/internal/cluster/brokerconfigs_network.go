@@ -7,7 +7,7 @@ var networkConfigs = map[string]ConfigDef{
 	"alter.log.dirs.replication.quota.window.size.seconds": {Type: Int, Default: "1", Min: 1, Bounded: true, Doc: noReplication},
 	"client.quota.callback.class":                          {Type: Class, Null: true, Doc: noJava},
 	"connection.failed.authentication.delay.ms":            {Type: Int, Default: "100", Bounded: true, Doc: "How long the answer to a failed authentication is held back."},
-	"connections.max.idle.ms":                              {Type: Long, Default: "600000", Doc: "After how long without a request a connection is closed."},
+	"connections.max.idle.ms":                              {Type: Long, Default: "600000", Doc: "After how long without a request a connection is closed; negative: never."},
 	"connections.max.reauth.ms":                            {Type: Long, Default: "0", Doc: noLogin},
 	"controller.listener.names":                            {Type: String, Null: true, Doc: "Listeners of controllers; there is none here, so those named are not opened."},
 	"controller.quota.window.num":                          {Type: Int, Default: "11", Min: 1, Bounded: true, Doc: noWindow},
