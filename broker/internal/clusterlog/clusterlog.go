@@ -2,7 +2,7 @@
 // wrote is one frame: length, CRC32C, and the records, each behind its length; it
 // is synced before Append returns and before the next frame begins. Behind it comes a
 // mark, a frame with an empty record, which is not synced by itself: where it is, the
-// frame before it had been.
+// frame before it had been. One that is lost although the next frame is whole is put back.
 //
 // So a frame that a crash tore is the last one and was never acknowledged: it is
 // dropped, with all its records. A damaged frame with a whole one behind it was
@@ -77,7 +77,18 @@ func (l *Log) read(file string) ([][]byte, error) {
 		return nil, err
 	}
 	end, count := 0, 0
-	for body, ok := cut(data); ok; body, ok = cut(data[end:]) {
+	for {
+		body, ok := cut(data[end:])
+		if !ok && lostMark(data, end) {
+			body, ok = cut(mark)
+			copy(data[end:], mark)
+			if _, err := l.f.WriteAt(mark, int64(end)); err != nil {
+				return nil, fmt.Errorf("mending %s: %w", file, err)
+			}
+		}
+		if !ok {
+			break
+		}
 		end += headerSize + len(body)
 		count += countRecords(body)
 	}
@@ -153,6 +164,17 @@ func findFrame(data []byte, pos int) int {
 		}
 	}
 	return pos
+}
+
+// lostMark tells whether a mark belongs at pos that is not there: a power cut that comes
+// while the frame behind it is synced may take the mark's sector and leave that frame. No
+// frame with a record is as short as the gap that is left.
+func lostMark(data []byte, pos int) bool {
+	if pos == 0 || len(data)-pos <= len(mark) {
+		return false
+	}
+	_, ok := cut(data[pos+len(mark):])
+	return ok
 }
 
 // cut returns the body of the whole frame at the beginning of b.

@@ -172,3 +172,49 @@ func TestDamageOfTheLastFrame(t *testing.T) {
 		t.Fatal(got)
 	}
 }
+
+// TestPowerCutAroundAMark: the mark of a frame and the frame behind it reach the disk
+// together, sector by sector. Where the mark alone is lost nothing is damaged, and what
+// had been acknowledged is there.
+func TestPowerCutAroundAMark(t *testing.T) {
+	lost := 0
+	for end := 500; end < 530; end++ { // of the first frame and its mark
+		one := strings.Repeat("x", end-len(mark)-headerSize-4)
+		mem := fresh(t, one).(*fsys.Mem)
+		if err := mem.SyncDir("/"); err != nil {
+			t.Fatal(err)
+		}
+		var cuts []*fsys.Mem
+		l, _ := open(t, &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
+			for seed := uint64(0); c.Op == "sync" && seed < 50; seed++ {
+				cuts = append(cuts, mem.Crash(seed))
+			}
+			return nil
+		}})
+		if err := l.Append([]byte("two")); err != nil {
+			t.Fatal(err)
+		}
+		for _, left := range cuts {
+			c, err := Inspect(left, "/data")
+			if err != nil || c.Damaged() {
+				t.Fatalf("the mark ends at %d: taken for damage: %+v, %v", end, c.Holes, err)
+			}
+			if len(c.Records) == 2 {
+				lost++
+			}
+			l, got := open(t, left)
+			if len(got) == 0 || got[0] != one || len(got) == 2 && got[1] != "two" || len(got) > 2 {
+				t.Fatalf("the mark ends at %d: %q", end, got)
+			}
+			if err := l.Append([]byte("three")); err != nil {
+				t.Fatal(err)
+			}
+			if _, again := open(t, left); cmp.Diff(append(got, "three"), again) != "" {
+				t.Fatalf("the mark ends at %d: %q, then %q", end, got, again)
+			}
+		}
+	}
+	if lost == 0 {
+		t.Error("no cut lost a mark and kept the frame behind it")
+	}
+}

@@ -20,6 +20,7 @@ type Contents struct {
 	Records [][]byte // of whole frames, also of those behind holes
 	Holes   []Hole
 
+	data   []byte
 	frames [][]byte
 }
 
@@ -38,8 +39,13 @@ func Inspect(fs fsys.FS, dir string) (*Contents, error) {
 	if err != nil {
 		return c, err
 	}
+	c.data = data
 	for pos := 0; pos < len(data); {
 		body, ok := cut(data[pos:])
+		if !ok && lostMark(data, pos) {
+			pos += len(mark)
+			continue
+		}
 		if !ok {
 			next := findFrame(data, pos+1)
 			c.Holes = append(c.Holes, Hole{Pos: int64(pos), Bytes: int64(next - pos), Torn: next == len(data)})
@@ -66,15 +72,7 @@ func Repair(fs fsys.FS, dir string) error {
 	for _, f := range c.frames {
 		all = append(all, f...)
 	}
-	old, err := fs.Open(c.File)
-	if err != nil {
-		return err
-	}
-	data, err := readAll(old, c.File)
-	if err = errors.Join(err, old.Close()); err != nil {
-		return err
-	}
-	if err := write(fs, c.File+".damaged", data); err != nil {
+	if err := write(fs, c.File+".damaged", c.data); err != nil {
 		return err
 	}
 	if err := write(fs, c.File+".new", all); err != nil {
