@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -168,8 +169,12 @@ func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 }
 
 // create makes the files where they are missing, writes them in full and begins with
-// a record that ends what earlier lives left in them.
+// a record that ends what earlier lives left in them. Where there is no space for that it
+// does not begin to fill the disk.
 func (j *journal) create() error {
+	if err := j.fits(); err != nil {
+		return err
+	}
 	for i := range j.files {
 		if err := j.createFile(i); err != nil {
 			return err
@@ -182,12 +187,49 @@ func (j *journal) create() error {
 	defer j.mu.Unlock()
 	j.cur, j.pos = 0, 0
 	j.gen++
-	if _, _, err := j.write(append(beginRecord(nil), entryReset), 0); err != nil {
-		return err
+	if _, ok, err := j.write(append(beginRecord(nil), entryReset), 0); !ok {
+		return cmp.Or(err, fsys.ErrNoSpace)
 	}
 	j.dirty = [2]map[*Log]struct{}{{}, {}}
 	j.open.Store(true)
 	return nil
+}
+
+// fits tells whether there is space for what the files lack.
+func (j *journal) fits() error {
+	missing := int64(0)
+	for i := range j.files {
+		e, err := j.fs.Stat(journalFile(j.dir, i))
+		if err != nil && !errors.Is(err, fsys.ErrNotExist) {
+			return err
+		}
+		missing += max(0, j.half-e.Size)
+	}
+	if free, err := j.fs.Free(j.dir); missing > 0 && err == nil && free < missing {
+		return fmt.Errorf("%d bytes are free, it takes %d more: %w", free, missing, fsys.ErrNoSpace)
+	}
+	return nil
+}
+
+// discard gives the files up, which say nothing that is needed.
+func (j *journal) discard() error {
+	for i, f := range j.files {
+		if f != nil {
+			_ = f.Close() // nothing was written that counts
+			j.files[i] = nil
+		}
+	}
+	return removeJournal(j.fs, j.dir)
+}
+
+// removeJournal removes the files of a journal, durably.
+func removeJournal(fs fsys.FS, dir string) error {
+	for i := range journalNames {
+		if err := fs.Remove(journalFile(dir, i)); err != nil && !errors.Is(err, fsys.ErrNotExist) {
+			return err
+		}
+	}
+	return fs.SyncDir(dir)
 }
 
 func (j *journal) createFile(i int) error {

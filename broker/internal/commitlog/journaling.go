@@ -37,23 +37,28 @@ func (c *Committer) openJournal() error {
 	switch {
 	case there && wanted:
 		// What it says must not be written again once logs have moved on.
-		return c.journal.create()
-	case there:
-		for i := range journalNames {
-			if err := c.cfg.FS.Remove(journalFile(c.cfg.Dir, i)); err != nil && !errors.Is(err, fsys.ErrNotExist) {
-				return err
-			}
+		err := c.journal.create()
+		if !fsys.IsNoSpace(err) {
+			return err
 		}
-		return c.cfg.FS.SyncDir(c.cfg.Dir)
+		c.noJournal(err)
+		return c.journal.discard()
+	case there:
+		return removeJournal(c.cfg.FS, c.cfg.Dir)
 	}
 	return nil
+}
+
+// noJournal tells that the journal could not be made.
+func (c *Committer) noJournal(err error) {
+	c.cfg.Logger.Warn("no commit journal, rounds sync every segment they wrote", "err", err)
 }
 
 // createJournal makes the journal in the background.
 func (c *Committer) createJournal() {
 	defer c.bg.Done()
 	if err := c.journal.create(); err != nil {
-		c.cfg.Logger.Warn("no commit journal, rounds sync every segment they wrote", "err", err)
+		c.noJournal(errors.Join(err, c.journal.discard()))
 	}
 }
 

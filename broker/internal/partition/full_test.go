@@ -142,6 +142,40 @@ func TestFullDiskFromTheStart(t *testing.T) {
 	e.durable(batch(1, 10), Client)
 }
 
+// TestJournalThatIsHalfMade: where the disk got full while the journal was made, a start
+// does without it, and makes it once there is space.
+func TestJournalThatIsHalfMade(t *testing.T) {
+	mem := fsys.NewMem()
+	mem.SetCapacity(40 << 10)
+	e := newEnv(t, func(e *env) { e.fs, e.journal = mem, 64<<10 })
+	journaled := func() bool {
+		before := e.c.Stats().Journaled
+		e.durable(batch(1, 10), Client)
+		return e.c.Stats().Journaled > before
+	}
+	for range 20 {
+		if journaled() {
+			t.Fatal("a journal was made without space")
+		}
+	}
+	e.close()
+	f, err := mem.Create("/data/journal.0") // as a kill in the middle of it leaves it
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, 10<<10), 0)
+	}
+	if err = errors.Join(err, mem.SyncDir("/data")); err != nil {
+		t.Fatal(err)
+	}
+	e.open()
+	if o := e.Offsets(); o.LogEnd != 20 {
+		t.Fatalf("%d of 20 offsets are left", o.LogEnd)
+	}
+	e.durable(batch(1, 10), Client)
+	mem.SetCapacity(0)
+	e.restart()
+	eventually(t, "rounds go to the journal", journaled)
+}
+
 // TestJournalWithoutSpace: a file system that does not write in place may have no
 // space for the journal. Rounds sync their segments then, and nothing stops.
 func TestJournalWithoutSpace(t *testing.T) {
