@@ -399,4 +399,15 @@ func (j *journal) close() {
 	}
 }
 
+// failed is the write or sync of an open journal that failed, so that nothing is written
+// any more; or nil.
+func (j *journal) failed() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.open.Load() {
+		return nil
+	}
+	return j.err
+}
+
 func (j *journal) isOpen() bool { return j.open.Load() }

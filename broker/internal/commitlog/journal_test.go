@@ -232,6 +232,26 @@ func TestFailedJournalMakesReadOnly(t *testing.T) {
 	}
 }
 
+// TestFailedVoidMakesReadOnly: so does one that a truncation makes, at once.
+func TestFailedVoidMakesReadOnly(t *testing.T) {
+	var fail atomic.Bool
+	f := journaled(t, &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+		if fail.Load() && c.Op == "sync" && strings.Contains(c.Name, "journal") {
+			return fsys.ErrIO
+		}
+		return nil
+	}}, 64<<10)
+	fail.Store(true)
+	if _, err := f.Truncate(1); !errors.Is(err, fsys.ErrIO) {
+		t.Fatal(err)
+	}
+	f.Lock()
+	defer f.Unlock()
+	if f.c.Failed() == nil || f.Refuses() == nil || f.Stopped() != nil || f.End() != 3 {
+		t.Fatalf("the data directory is not read-only (%v), or the log lost something: %v, %v, end %d", f.c.Failed(), f.Refuses(), f.Stopped(), f.End())
+	}
+}
+
 // FuzzJournal parses anything.
 func FuzzJournal(f *testing.F) {
 	mem := fsys.NewMem()

@@ -70,12 +70,17 @@ func (c *Committer) cleanJournal(file int) {
 	}
 }
 
-// void makes the journal entries of a log worthless; see journal.void.
+// void makes the journal entries of a log worthless; see journal.void. Failing, it may
+// have cost the data directory its journal.
 func (c *Committer) void(l *Log) error {
 	if c.journal == nil {
 		return nil
 	}
-	return c.journal.void(l)
+	err := c.journal.void(l)
+	if failed := c.journal.failed(); failed != nil {
+		c.Fail(failed)
+	}
+	return err
 }
 
 // reaches is how far a log must reach that is opened for the first time, by what the
