@@ -286,13 +286,19 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 		for _, s := range l.segs {
 			if s.size > s.synced {
 				if err := s.file.SyncData(); err != nil {
-					return err
+					return lostSync(err)
 				}
 				s.synced = s.size
 			}
 		}
 	}
 	return nil
+}
+
+// lostSync is the error of a failed sync of a segment. That there was no space is not to
+// be seen in it, as that says to try again: the kernel would call clean what it dropped.
+func lostSync(err error) error {
+	return fmt.Errorf("a sync failed: %v", err) //nolint:errorlint // see above
 }
 
 // verifySegment opens a segment and verifies its batches from pos on, where offset
@@ -354,7 +360,7 @@ func (l *Log) verifySegment(base, pos, next, synced int64, followed bool, c *che
 			return nil, 0, false, err
 		}
 		if err := s.file.SyncData(); err != nil {
-			return nil, 0, false, err
+			return nil, 0, false, lostSync(err)
 		}
 		s.synced = s.size
 		cut = true

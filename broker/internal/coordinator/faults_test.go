@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/commitlog"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/history"
+	"github.com/quokka-stream/quokka/broker/internal/partition"
+	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/topics"
 )
 
 // TestEveryCallFails fails each call to the file system once, in turn, in each way,
@@ -134,5 +138,68 @@ func TestDirectoryOfADeletedTopic(t *testing.T) {
 	failing.Store(false)
 	if p, err := n.topics.Get(make(), 0); err != nil || p.Offsets().LogEnd != 0 {
 		t.Fatal(err)
+	}
+}
+
+// TestOpenWithoutSpaceHeals: a partition that cannot be made for lack of space is made
+// once there is some. What failed otherwise is not tried again, and no failed sync is.
+func TestOpenWithoutSpaceHeals(t *testing.T) {
+	for _, tt := range []struct {
+		op    string
+		fault error
+		heals bool
+	}{
+		{"mkdir", fsys.ErrNoSpace, true},
+		{"create", fsys.ErrNoSpace, true},
+		{"write", fsys.ErrShort, true},
+		{"create", fsys.ErrIO, false},
+		{"sync", fsys.ErrNoSpace, false},
+	} {
+		t.Run(fmt.Sprintf("%s %v", tt.op, tt.fault), func(t *testing.T) {
+			t.Parallel()
+			var failing atomic.Bool
+			hook := func(c fsys.Call) error {
+				if failing.Load() && strings.Contains(c.Name, "/topics/") && c.Op == tt.op {
+					return tt.fault
+				}
+				return nil
+			}
+			mem := fsys.NewMem()
+			n := openNode(t, &fsys.Faulty{FS: mem, Hook: hook})
+			topic := n.create("t", 1)
+			if tt.op == "sync" { // of a log that a kill left with something to sync
+				p, err := n.topics.Get(topic, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				a, err := p.Append(record.EndTxn(1, 0, record.Marker{}, 1), partition.Coordinator)
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-a.Durable()
+				left := mem.Kill()
+				n.close()
+				n = openNode(t, &fsys.Faulty{FS: left, Hook: hook})
+				topic = n.cluster.Image().Topic("t")
+			}
+			defer n.close()
+			failing.Store(true)
+			_, err := n.topics.Get(topic, 0)
+			if code, ok := topics.Code(err); !ok || code != record.CodeStorageError {
+				t.Fatal(err)
+			}
+			failing.Store(false)
+			for deadline := time.Now().Add(10 * time.Second); tt.heals && err != nil; time.Sleep(10 * time.Millisecond) {
+				if _, err = n.topics.Get(topic, 0); time.Now().After(deadline) {
+					t.Fatalf("it does not heal: %v", err)
+				}
+			}
+			if _, err := n.topics.Get(topic, 0); (err == nil) != tt.heals {
+				t.Errorf("then %v", err)
+			}
+			if stopped := n.topics.Stopped(); (stopped == 0) != tt.heals {
+				t.Errorf("%d partitions count as stopped", stopped)
+			}
+		})
 	}
 }

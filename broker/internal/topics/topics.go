@@ -45,10 +45,15 @@ type slot struct {
 	ready  atomic.Pointer[partition.Partition] // set while open
 	failed atomic.Bool                         // could not be opened
 
-	mu   sync.Mutex
-	err  error
-	gone bool // closed or deleted: never open it again
+	mu    sync.Mutex
+	err   error
+	again time.Time // from when on opening it is tried again; zero: never
+	gone  bool      // closed or deleted: never open it again
 }
+
+// openAgain is the time between two tries to open a partition for which there was no
+// space.
+const openAgain = time.Second
 
 // New returns a manager for the cluster's topics. Directories of topics that are
 // no longer there, left by a stop in the middle of a deletion, are removed.
@@ -114,15 +119,20 @@ func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, erro
 		return p, nil
 	case s.gone:
 		return nil, record.Errorf(record.CodeUnknownTopicOrPartition, "topic %s was deleted", t.Name)
-	case s.err != nil:
+	case s.err != nil && (s.again.IsZero() || m.cfg.Now().Before(s.again)):
 		return nil, s.err
 	}
 	p, err := m.open(t, index)
 	if err != nil {
-		s.err = err
+		s.err, s.again = err, time.Time{}
+		if fsys.IsNoSpace(err) {
+			s.again = m.cfg.Now().Add(openAgain)
+		}
 		s.failed.Store(true)
 		return nil, err
 	}
+	s.err = nil
+	s.failed.Store(false)
 	m.onOpen(t, index, p)
 	s.ready.Store(p)
 	return p, nil
@@ -170,8 +180,11 @@ func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, err
 		}
 	}
 	if err != nil {
-		m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until the broker is restarted",
-			"topic", t.Name, "partition", index, "err", err)
+		until := "the broker is restarted"
+		if fsys.IsNoSpace(err) {
+			until = "there is space"
+		}
+		m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until "+until, "topic", t.Name, "partition", index, "err", err)
 		var coded *record.Error
 		if !errors.As(err, &coded) {
 			err = fmt.Errorf("%w: %w", record.Errorf(record.CodeStorageError, "partition %s-%d cannot be opened", t.Name, index), err)
