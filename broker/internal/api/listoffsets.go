@@ -101,13 +101,13 @@ func (h *Handler) listOffset(c *call, t *cluster.Topic, p *kmsg.ListOffsetsReque
 		// Nothing is tiered.
 	default:
 		a.Offset, a.Timestamp, a.LeaderEpoch, err = part.OffsetForTime(p.Timestamp)
-		if a.Offset >= end {
-			a.Offset, a.Timestamp, a.LeaderEpoch = -1, -1, -1
-		}
 	}
 	if err != nil {
-		a.Offset, a.Timestamp, a.LeaderEpoch = -1, -1, -1
 		a.ErrorCode, _ = h.code(err)
+	}
+	// A record found by its time is told only to who may read it.
+	if err != nil || a.Timestamp >= 0 && a.Offset >= end {
+		a.Offset, a.Timestamp, a.LeaderEpoch = -1, -1, -1
 	}
 }
 

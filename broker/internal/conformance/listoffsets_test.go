@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -84,18 +85,18 @@ func TestDeleteRecords(t *testing.T) {
 	c.create("t", 1)
 	c.produce("t", batch(record.Options{}, "a", "b"))
 	c.produce("t", batch(record.Options{}, "c", "d"))
-	del := func(offset int64) kmsg.DeleteRecordsResponseTopicPartition {
+	del := func(topic string, offset int64) kmsg.DeleteRecordsResponseTopicPartition {
 		req := kmsg.NewPtrDeleteRecordsRequest()
 		rt := kmsg.NewDeleteRecordsRequestTopic()
-		rt.Topic = "t"
+		rt.Topic = topic
 		rt.Partitions = []kmsg.DeleteRecordsRequestTopicPartition{{Offset: offset}}
 		req.Topics = append(req.Topics, rt)
 		return ask[*kmsg.DeleteRecordsResponse](c, 2, req).Topics[0].Partitions[0]
 	}
-	if p := del(3); p.ErrorCode != 0 || p.LowWatermark != 3 {
+	if p := del("t", 3); p.ErrorCode != 0 || p.LowWatermark != 3 {
 		t.Fatalf("%+v", p)
 	}
-	if p := del(9); p.ErrorCode != 1 {
+	if p := del("t", 9); p.ErrorCode != 1 {
 		t.Errorf("beyond the end: %+v", p)
 	}
 	b.Restart()
@@ -106,7 +107,14 @@ func TestDeleteRecords(t *testing.T) {
 	if p := fetchOne(c, 11, fetchRequest("t", 1)); p.ErrorCode != 1 || p.LogStartOffset != 3 {
 		t.Errorf("a deleted offset: %+v", p)
 	}
-	if p := del(-1); p.ErrorCode != 0 || p.LowWatermark != 4 {
+	if p := del("t", -1); p.ErrorCode != 0 || p.LowWatermark != 4 {
 		t.Errorf("everything: %+v", p)
+	}
+	for policy, code := range map[string]int16{"compact": 44, "compact,delete": 0} {
+		name := strings.ReplaceAll(policy, ",", "-")
+		c.create(name, 1, "cleanup.policy", policy)
+		if p := del(name, -1); p.ErrorCode != code {
+			t.Errorf("of a topic with cleanup.policy %s: %+v", policy, p)
+		}
 	}
 }

@@ -128,6 +128,11 @@ func TestTransactionVersion1(t *testing.T) {
 		if l := listOffset(c, 7, -1, func(r *kmsg.ListOffsetsRequest) { r.IsolationLevel = isolation }); l.Offset != want {
 			t.Errorf("the end at isolation level %d is %d, want %d", isolation, l.Offset, want)
 		}
+		for _, at := range []int64{0, -3} { // by time, and by the largest: not in the open transaction either
+			if l := listOffset(c, 7, at, func(r *kmsg.ListOffsetsRequest) { r.IsolationLevel = isolation }); l.Offset != want-1 || (l.Timestamp < 0) != (want == 0) {
+				t.Errorf("asked for %d at isolation level %d: offset %d, time %d; want offset %d", at, isolation, l.Offset, l.Timestamp, want-1)
+			}
+		}
 	}
 	expect(t, "commit", p.end(3, true), 0)
 	expect(t, "commit again", p.end(3, true), 0)

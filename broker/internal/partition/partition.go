@@ -160,11 +160,15 @@ func (p *Partition) Size() int64 {
 }
 
 // DeleteRecords raises the log start offset to offset (-1 = the high watermark)
-// and returns it once it is durable.
+// and returns it once it is durable. A log that is compacted and not deleted from is
+// kept from it, as in Kafka.
 func (p *Partition) DeleteRecords(offset int64) (logStart int64, err error) {
 	p.log.Lock()
-	hw := p.highWatermark
+	hw, cfg := p.highWatermark, p.log.Config()
 	p.log.Unlock()
+	if cfg.Compact && !cfg.Delete {
+		return -1, record.Errorf(record.CodePolicyViolation, "the topic's cleanup.policy is compact: to delete records add delete to it")
+	}
 	if offset == -1 {
 		offset = hw
 	}
