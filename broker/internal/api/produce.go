@@ -25,6 +25,12 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 	if h.cfg.Trace != nil {
 		received = time.Now()
 	}
+	if c.req.Rest != nil && h.cfg.Trace == nil && h.cfg.RecordCheck == nil {
+		return h.produceParts(c)
+	}
+	if err := c.req.Whole(); err != nil {
+		return nil, err
+	}
 	req, err := wire.ParseProduce(c.req.Version, c.req.Body)
 	if err != nil {
 		return nil, fmt.Errorf("produce: %w", err)
@@ -75,9 +81,8 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		if h.cfg.Trace != nil {
 			h.traceProduce(c, received, stages, 0, nil)
 		}
-		// There is no response to say it in, so the connection says that it failed.
 		if failed {
-			return nil, errors.New("a produce request with acks=0 failed")
+			return nil, errFailedUnanswered
 		}
 		return nil, ErrNoReply
 	}
@@ -131,7 +136,15 @@ type stage struct {
 	out     *wire.ProducePartitionResponse
 	version int16
 	pending *partition.Pending // nil until it is staged, and where it was refused
+	// Of a request that comes in parts: the topic's place in the answer, and the records'
+	// buffer, until it is given back.
+	at  int
+	own []byte
 }
+
+// errFailedUnanswered: there is no response to say it in, so the connection says that it
+// failed.
+var errFailedUnanswered = errors.New("a produce request with acks=0 failed")
 
 // refuseProduce says what is wrong with the request as a whole.
 func (h *Handler) refuseProduce(c *call, req *wire.ProduceRequest) int16 {
@@ -256,6 +269,15 @@ func progress(stages []stage, acks int16) (written, waits bool) {
 		}
 	}
 	return written, waits
+}
+
+// written says whether the batch is in its file, or refused, or given up.
+func (s *stage) written() bool {
+	if s.pending == nil {
+		return true
+	}
+	w, _ := s.pending.Progress()
+	return w
 }
 
 // finishProduce waits until what was staged is written (acks=1) or below the high

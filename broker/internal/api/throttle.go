@@ -95,7 +95,7 @@ func (m *meter) hold(d time.Duration) { m.wait = max(m.wait, d) }
 // chargeProduce charges the bytes of a Produce request.
 func (h *Handler) chargeProduce(c *call) {
 	if m := c.meter; m != nil {
-		m.hold(h.meter.Use(m.quotas, quota.Produce, m.client, float64(len(c.req.Frame)), time.Now()))
+		m.hold(h.meter.Use(m.quotas, quota.Produce, m.client, float64(c.req.Size()), time.Now()))
 	}
 }
 

@@ -39,6 +39,7 @@ type conn struct {
 	bytes    atomic.Int64  // of their requests
 	progress chan struct{} // a token when the writer has finished an answer
 	draining atomic.Bool
+	midway   atomic.Bool // a request is done while its frame comes in
 
 	vec wire.Vec // the reader's; the writer has one of its own
 }
@@ -63,10 +64,18 @@ func newConn(s *Server, l *listening, nc net.Conn) *conn {
 	return c
 }
 
+// lastParts is how long a client may be silent in the middle of a frame while the
+// server closes: what is done of a request already, it would send again.
+const lastParts = time.Second
+
 // drain makes the connection end when its current request is answered.
 func (c *conn) drain() {
 	c.draining.Store(true)
-	_ = c.nc.SetReadDeadline(time.Now()) // wakes the reader; a connection that is gone has ended already
+	until := time.Now()
+	if c.midway.Load() {
+		until = until.Add(lastParts)
+	}
+	_ = c.nc.SetReadDeadline(until) // wakes the reader; a connection that is gone has ended already
 }
 
 func (c *conn) run() {
@@ -115,7 +124,7 @@ func (c *conn) read() (err error) {
 			}
 			continue
 		}
-		frame, err := wire.ReadFrame(br, c.srv.cfg.Limits, c.session.Authenticated())
+		frame, rest, err := wire.ReadFrame(br, c.srv.cfg.Limits, c.session.Authenticated())
 		if err != nil {
 			if errors.Is(err, wire.ErrFrameTooLarge) || errors.Is(err, wire.ErrMalformed) {
 				c.srv.cfg.Logger.Info("connection closed: what it sent is no Kafka request", "client", c.session.Remote, "err", err)
@@ -123,7 +132,7 @@ func (c *conn) read() (err error) {
 			return err
 		}
 		known := c.session.Authenticated()
-		if err := c.request(frame); err != nil {
+		if err := c.request(frame, rest); err != nil {
 			return err
 		}
 		if !known {
@@ -136,6 +145,16 @@ func (c *conn) read() (err error) {
 	return nil
 }
 
+// awaitPart sets until when more of a frame has to come whose beginning is being done.
+// What was done meanwhile is not the client's time.
+func (c *conn) awaitPart() error {
+	err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout))
+	if c.draining.Load() { // its deadline may have been overwritten just now
+		err = c.nc.SetReadDeadline(time.Now().Add(lastParts))
+	}
+	return err
+}
+
 // countLogin counts how the authentication under way has ended, if it has.
 func (c *conn) countLogin() {
 	switch {
@@ -146,14 +165,28 @@ func (c *conn) countLogin() {
 	}
 }
 
-// request handles one request. It returns when the next may be read.
-func (c *conn) request(frame []byte) error {
+// request handles one request, whose frame may have a rest. It returns when the next
+// may be read.
+func (c *conn) request(frame []byte, rest *wire.Rest) error {
 	began := time.Now()
 	req, err := wire.ParseRequest(frame)
 	if err != nil {
 		return err
 	}
+	size := len(frame)
+	if rest != nil {
+		c.midway.Store(true)
+		defer c.midway.Store(false)
+		rest.Before = c.awaitPart
+		req.Rest, size = rest, size+rest.Len()
+	}
 	reply, err := c.srv.cfg.Handler.Handle(c.srv.soft, &c.session, &req)
+	if rest != nil && rest.Err() != nil {
+		return rest.Err()
+	}
+	if err == nil && rest != nil {
+		err = rest.Discard() // where the handler had no use for it
+	}
 	if errors.Is(err, api.ErrNoReply) {
 		return nil
 	}
@@ -164,7 +197,7 @@ func (c *conn) request(frame []byte) error {
 		}
 		return err
 	}
-	q := queued{req: req, size: len(frame), began: began, reply: reply}
+	q := queued{req: req, size: size, began: began, reply: reply}
 	if req.Key == wire.KeyProduce && (c.session.Waits || c.waiting.Load() > 0) {
 		return c.enqueue(q)
 	}

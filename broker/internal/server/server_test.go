@@ -386,3 +386,81 @@ func TestBounds(t *testing.T) {
 		}
 	})
 }
+
+// reader does a request when all of it has come.
+type reader struct{ echo }
+
+func (r *reader) Handle(ctx context.Context, s *api.Session, req *wire.Request) (api.Reply, error) {
+	r.seen.Add(1) // it has begun
+	if err := req.Whole(); err != nil {
+		return nil, err
+	}
+	return r.echo.Handle(ctx, s, req)
+}
+
+// TestInParts: of a large Produce request the handler has the beginning before the rest
+// has come. Who is silent then is idle, and has a moment when the server closes.
+func TestInParts(t *testing.T) {
+	const size = 1 << 20
+	large := request(wire.KeyProduce)
+	large = append(large, make([]byte, size-len(large))...)
+	large[7] = 3                      // the version
+	large[14], large[15] = 0xff, 0xff // no transaction
+	binary.BigEndian.PutUint32(large, size-4)
+	answer := []byte{0, 0, 0, 4, 0, 0, 0, 1}
+	for _, c := range []struct {
+		name string
+		h    interface {
+			Handler
+			begun() int64
+		}
+		pause time.Duration // in the middle
+		close bool          // the server, before it
+		want  bool          // an answer
+		limit int64         // how often limit.Idle is counted
+	}{
+		{"a slow client", &reader{}, 9 * time.Minute, false, true, 0},
+		{"an idle client", &reader{}, 11 * time.Minute, false, false, 1},
+		{"a client that goes on when the server closes", &reader{}, lastParts / 2, true, true, 0},
+		{"a client that does not", &reader{}, 2 * lastParts, true, false, 0},
+		{"a handler that does not want the rest", &echo{}, 9 * time.Minute, false, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := serve(t, c.h, "User:a", nil)
+				conn := w.dial()
+				write(t, conn, large[:size/2])
+				synctest.Wait()
+				if n := c.h.begun(); n != 1 {
+					t.Fatalf("%d requests have begun", n)
+				}
+				closed := make(chan struct{})
+				if c.close {
+					go func() {
+						w.srv.Close(t.Context())
+						close(closed)
+					}()
+				} else {
+					close(closed)
+				}
+				synctest.Wait()
+				time.Sleep(c.pause)
+				go func() { _, _ = conn.Write(large[size/2:]) }() // the connection may be gone
+				got := make([]byte, len(answer))
+				if _, err := io.ReadFull(conn, got); (err == nil) != c.want {
+					t.Errorf("the answer: %v", err)
+				} else if c.want && !bytes.Equal(got, answer) {
+					t.Errorf("the answer is %x", got)
+				}
+				<-closed
+				synctest.Wait()
+				if n := w.hit(limit.Idle); n != c.limit {
+					t.Errorf("counted as idle %d times", n)
+				}
+				conn.Close()
+			})
+		})
+	}
+}
+
+func (e *echo) begun() int64 { return e.seen.Load() }

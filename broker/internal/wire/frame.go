@@ -63,15 +63,24 @@ const minFrame = 8
 // sender the bytes, not us the memory.
 const growFrom = 256 << 10
 
+// partsFrom is how large a Produce frame has to be to be read part by part. A smaller
+// one is still in the processor's cache when it is whole.
+const partsFrom = 512 << 10
+
+// partsHead is how much of such a frame is read at first.
+const partsHead = 4 << 10
+
 // ReadFrame reads the next frame, without its size. It returns io.EOF when the
-// connection ended between frames.
-func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, error) {
+// connection ended between frames. Of a large Produce request without a transaction it
+// returns the beginning only, and the rest, which is to be read before the next frame;
+// else rest is nil.
+func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) (frame []byte, rest *Rest, err error) {
 	head, err := r.Peek(6)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	size := int64(int32(binary.BigEndian.Uint32(head)))
 	key := int16(binary.BigEndian.Uint16(head[4:]))
@@ -83,34 +92,87 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) ([]byte, erro
 		limit = limits.Produce
 	}
 	if size < minFrame {
-		return nil, fmt.Errorf("%w: a frame of %d bytes", ErrMalformed, size)
+		return nil, nil, fmt.Errorf("%w: a frame of %d bytes", ErrMalformed, size)
 	}
 	if size > int64(limit) {
-		return nil, &FrameError{Key: key, Size: size, Limit: int64(limit)}
+		return nil, nil, &FrameError{Key: key, Size: size, Limit: int64(limit)}
 	}
 	if _, err := r.Discard(4); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	// A buffer that is there already costs nothing; a new one grows with what comes.
-	frame := tryGetBuffer(int(size))
-	if frame == nil {
-		frame = GetBuffer(int(min(size, growFrom)))
+	rest = &Rest{r: r, left: int(size)}
+	if authenticated && key == KeyProduce && size >= partsFrom {
+		if frame, err = rest.fill(nil, partsHead); err != nil {
+			return nil, nil, err
+		}
+		if inParts(frame) {
+			return frame, rest, nil
+		}
 	}
-	for read := 0; ; {
-		n, err := io.ReadFull(r, frame[read:])
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
+	frame, err = rest.fill(frame, int(size))
+	return frame, nil, err
+}
+
+// Rest is what has not been read yet of a frame.
+type Rest struct {
+	// Before, if it is set, is called before what may wait for the client.
+	Before func() error
+
+	r    *bufio.Reader
+	left int
+	got  int
+	err  error
+}
+
+// Len is how many bytes are left.
+func (r *Rest) Len() int { return r.left }
+
+// Err is why the connection gave no more, if it did not.
+func (r *Rest) Err() error { return r.err }
+
+// Discard reads over what is left.
+func (r *Rest) Discard() error {
+	n, err := r.r.Discard(r.left)
+	r.took(n, err)
+	return r.err
+}
+
+// read fills b.
+func (r *Rest) read(b []byte) error {
+	if r.Before != nil && len(b) > r.r.Buffered() {
+		if r.err = r.Before(); r.err != nil {
+			return r.err
+		}
+	}
+	n, err := io.ReadFull(r.r, b)
+	r.took(n, err)
+	return r.err
+}
+
+func (r *Rest) took(n int, err error) {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	r.left, r.got, r.err = r.left-n, r.got+n, err
+}
+
+// fill returns a buffer of size bytes: head, which it gives back, and what comes behind
+// it. A buffer that is there already costs nothing; a new one grows with what comes.
+func (r *Rest) fill(head []byte, size int) ([]byte, error) {
+	b := tryGetBuffer(size)
+	if b == nil {
+		b = GetBuffer(min(size, max(growFrom, r.got)))
+	}
+	for have := copy(b, head); ; {
+		if err := r.read(b[have:]); err != nil {
 			return nil, err
 		}
-		read += n
-		if int64(read) == size {
-			return frame, nil
+		if have = len(b); have == size {
+			return b, nil
 		}
-		grown := GetBuffer(int(min(size, int64(read)*4)))
-		copy(grown, frame)
-		PutBuffer(frame)
-		frame = grown
+		grown := GetBuffer(min(size, have*4))
+		copy(grown, b)
+		PutBuffer(b)
+		b = grown
 	}
 }

@@ -18,6 +18,21 @@ func frameOf(size uint32, body []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, size), body...)
 }
 
+// readWhole reads a frame with its rest.
+func readWhole(r *bufio.Reader, authenticated bool) ([]byte, error) {
+	frame, rest, err := ReadFrame(r, testLimits, authenticated)
+	if err != nil || rest == nil {
+		return frame, err
+	}
+	req, err := ParseRequest(frame)
+	if err != nil {
+		return nil, err
+	}
+	req.Rest = rest
+	err = req.Whole()
+	return req.Frame, err
+}
+
 func TestReadFrame(t *testing.T) {
 	produce := append([]byte{0, 0, 0, 9, 0, 0, 0, 1}, make([]byte, 2<<20)...)
 	fetch := append([]byte{0, 1, 0, 9, 0, 0, 0, 1}, make([]byte, 2<<20)...)
@@ -40,7 +55,7 @@ func TestReadFrame(t *testing.T) {
 		{"half a frame", frameOf(100, fetch[:50]), true, io.ErrUnexpectedEOF},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			frame, err := ReadFrame(bufio.NewReader(bytes.NewReader(c.in)), testLimits, c.authenticated)
+			frame, err := readWhole(bufio.NewReader(bytes.NewReader(c.in)), c.authenticated)
 			if !errors.Is(err, c.want) || (c.want == nil && err != nil) {
 				t.Fatalf("error is %v, want %v", err, c.want)
 			}
@@ -57,7 +72,7 @@ func TestClaimsCostTheirSender(t *testing.T) {
 	in := frameOf(100<<20, make([]byte, 64))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if _, err := ReadFrame(bufio.NewReader(bytes.NewReader(in)), testLimits, true); err == nil {
+	if _, err := readWhole(bufio.NewReader(bytes.NewReader(in)), true); err == nil {
 		t.Fatal("read a frame that is not there")
 	}
 	runtime.ReadMemStats(&after)
@@ -88,7 +103,7 @@ func FuzzFrames(f *testing.F) {
 		alloc.Within(t, len(in), func() {
 			r := bufio.NewReader(bytes.NewReader(in))
 			for {
-				frame, err := ReadFrame(r, testLimits, authenticated)
+				frame, err := readWhole(r, authenticated)
 				if err != nil {
 					return
 				}

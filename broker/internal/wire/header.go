@@ -21,6 +21,31 @@ type Request struct {
 	ClientID      string // empty when the client sent null
 	Body          []byte // aliases the frame
 	Frame         []byte // the whole frame, to be returned by PutBuffer once nothing aliases it
+	// Rest is what Frame and Body lack; nil: nothing. See Whole and ProduceReader.
+	Rest *Rest
+}
+
+// Size is that of the whole frame.
+func (q *Request) Size() int {
+	if q.Rest != nil {
+		return q.Rest.got + q.Rest.left
+	}
+	return len(q.Frame)
+}
+
+// Whole reads what Frame and Body lack.
+func (q *Request) Whole() error {
+	if q.Rest == nil {
+		return nil
+	}
+	header := len(q.Frame) - len(q.Body)
+	frame, err := q.Rest.fill(q.Frame, q.Size())
+	if err != nil {
+		return err
+	}
+	PutBuffer(q.Frame)
+	q.Frame, q.Body, q.Rest = frame, frame[header:], nil
+	return nil
 }
 
 // firstFlexible maps a key to its first version with tagged fields, as kmsg knows it.

@@ -1,0 +1,181 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/quokka-stream/quokka/broker/internal/alloc"
+)
+
+// parts reads the body of a request, of which the first have bytes are there and the rest
+// comes from r.
+func parts(version int16, body []byte, have int, r io.Reader) (*ProduceRequest, error) {
+	p := NewProduceReader(&Request{
+		Version: version, Body: body[:have:have], Rest: &Rest{r: bufio.NewReaderSize(r, 16), left: len(body) - have},
+	})
+	req, err := p.Start()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		t, ok, err := p.Topic()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return req, nil
+		}
+		for {
+			part, ok, err := p.Partition()
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				break
+			}
+			t.Partitions = append(t.Partitions, part)
+		}
+		req.Topics = append(req.Topics, t)
+	}
+}
+
+// TestProduceReader: a request that comes in parts is read as one that is whole, however
+// it is cut, and what follows it in the frame is read over.
+func TestProduceReader(t *testing.T) {
+	PoisonBuffers(true)
+	defer PoisonBuffers(false)
+	rng := rand.New(rand.NewPCG(15, 16))
+	for range 30 {
+		for v := int16(3); v <= 13; v++ {
+			body := randomRequest(rng, KeyProduce, v).AppendTo(nil)
+			want, err := ParseProduce(v, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body = append(body, make([]byte, rng.IntN(3)*100)...)
+			have := rng.IntN(len(body) + 1)
+			for name, r := range map[string]io.Reader{
+				"at once": bytes.NewReader(body[have:]), "by bytes": iotest.OneByteReader(bytes.NewReader(body[have:])),
+			} {
+				rest := bufio.NewReader(io.MultiReader(r, bytes.NewReader([]byte("next"))))
+				got, err := parts(v, body, have, rest)
+				if err != nil {
+					t.Fatalf("v%d, %s: %v", v, name, err)
+				}
+				if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+					t.Fatalf("v%d, %s: %s", v, name, diff)
+				}
+			}
+			cut := have + rng.IntN(len(body)-have+1)
+			if _, err := parts(v, body, have, bytes.NewReader(body[have:cut])); cut < len(body) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Fatalf("v%d, %d bytes of %d: the error is %v", v, cut, len(body), err)
+			}
+		}
+	}
+}
+
+// TestFrameInParts: which frames are read in parts, and that the next frame is found
+// behind one, whether its rest was read, read over, or wanted at once.
+func TestFrameInParts(t *testing.T) {
+	id := "id"
+	for _, c := range []struct {
+		name string
+		size int
+		edit func(*kmsg.ProduceRequest)
+		want bool
+	}{
+		{"a large one", partsFrom, nil, true},
+		{"a small one", partsFrom - 1000, nil, false},
+		{"one with a transaction", partsFrom, func(r *kmsg.ProduceRequest) { r.TransactionID = &id }, false},
+		{"one of a version that is not answered", partsFrom, func(r *kmsg.ProduceRequest) { r.SetVersion(2) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := kmsg.NewPtrProduceRequest()
+			k.SetVersion(9)
+			k.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 3, Records: make([]byte, c.size)}}}}
+			if c.edit != nil {
+				c.edit(k)
+			}
+			in := kmsg.NewRequestFormatter(kmsg.FormatterClientID("c")).AppendRequest(nil, k, 7)
+			frame := in[4:]
+			for _, read := range []func(*Request) error{
+				(*Request).Whole,
+				func(q *Request) error { return q.Rest.Discard() },
+				func(q *Request) error {
+					header := len(q.Frame) - len(q.Body)
+					got, err := parts(q.Version, frame[header:], len(q.Body), q.Rest.r)
+					if err == nil && len(got.Topics[0].Partitions[0].Records) != c.size {
+						t.Error("the records have another size")
+					}
+					return err
+				},
+			} {
+				r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(in), frameOf(8, []byte{0, 1, 0, 9, 0, 0, 0, 1})...)))
+				got, rest, err := ReadFrame(r, testLimits, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (rest != nil) != c.want {
+					t.Fatalf("in parts is %v", rest != nil)
+				}
+				if rest == nil {
+					if !bytes.Equal(got, frame) {
+						t.Error("the frame has other bytes")
+					}
+					return
+				}
+				q, err := ParseRequest(got)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if q.Rest = rest; q.Size() != len(frame) {
+					t.Errorf("its size is %d, not %d", q.Size(), len(frame))
+				}
+				if err := read(&q); err != nil {
+					t.Fatal(err)
+				}
+				if q.Rest == nil && !bytes.Equal(q.Frame, frame) {
+					t.Error("the frame has other bytes")
+				}
+				if next, _, err := ReadFrame(r, testLimits, true); err != nil || binary.BigEndian.Uint16(next) != KeyFetch {
+					t.Errorf("the next frame is %x, %v", next, err)
+				}
+			}
+		})
+	}
+}
+
+// FuzzProduceReader: cut anywhere, what comes in parts is read or refused as if it were
+// whole, and costs no more memory than was sent for it.
+func FuzzProduceReader(f *testing.F) {
+	rng := rand.New(rand.NewPCG(17, 18))
+	for v := int16(3); v <= 13; v++ {
+		f.Add(v, randomRequest(rng, KeyProduce, v).AppendTo(nil), uint16(9))
+	}
+	f.Fuzz(func(t *testing.T, v int16, body []byte, have uint16) {
+		if v < 3 || v > 13 || len(body) > maxHead {
+			return
+		}
+		want, refused := ParseProduce(v, body)
+		var got *ProduceRequest
+		var err error
+		n := min(int(have), len(body))
+		alloc.Within(t, len(body), func() { got, err = parts(v, body, n, bytes.NewReader(body[n:])) })
+		if (err != nil) != (refused != nil) {
+			t.Fatalf("in parts it is %v, whole it is %v", err, refused)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err == nil && diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}
