@@ -3,16 +3,10 @@ package broker
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"log/slog"
 	"math"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +17,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/cluster"
+	"github.com/quokka-stream/quokka/broker/internal/testcert"
 )
 
 // TestSettingsRefused: what cannot be is refused with what to do about it.
@@ -137,7 +132,7 @@ func (elsewhere) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1
 // TestMayBecome: what is asked of a listener's clients cannot be taken back while it
 // runs where that would open it to other machines.
 func TestMayBecome(t *testing.T) {
-	chain, key := selfSigned(t)
+	chain, key := testcert.PEM(t, testcert.New(t, "server", nil))
 	of := func(clientAuth string) stores {
 		return stores{chain: chain, key: key, ca: chain, clientAuth: clientAuth}
 	}
@@ -154,25 +149,6 @@ func TestMayBecome(t *testing.T) {
 			t.Errorf("%s, SASL %v, allowed %v: %v", c.clientAuth, c.sasl, c.allow, err)
 		}
 	}
-}
-
-// selfSigned returns a certificate and its key in PEM.
-func selfSigned(t *testing.T) (chain, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 }
 
 // TestConfigStays: a Config can be used again; opening a broker leaves it as it was.

@@ -1,10 +1,8 @@
 package conformance
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,21 +18,17 @@ import (
 
 	"github.com/quokka-stream/quokka/broker"
 	"github.com/quokka-stream/quokka/broker/brokertest"
+	"github.com/quokka-stream/quokka/broker/internal/testcert"
 )
 
 // pemOf writes a certificate with its key, or without, as a file in PEM.
 func pemOf(t *testing.T, file string, c tls.Certificate, withKey bool) string {
 	t.Helper()
-	var b bytes.Buffer
-	_ = pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}) // to memory
+	text, key := testcert.PEM(t, c)
 	if withKey {
-		key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: key})
+		text += key
 	}
-	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -51,11 +45,11 @@ type pki struct {
 func newPKI(t *testing.T) *pki {
 	t.Helper()
 	dir := t.TempDir()
-	p := &pki{ca: certificate(t, "ca", nil), pool: x509.NewCertPool()}
-	p.pool.AddCert(p.ca.Leaf)
-	p.keys = pemOf(t, filepath.Join(dir, "server.pem"), certificate(t, "server", &p.ca), true)
+	p := &pki{ca: testcert.New(t, "ca", nil)}
+	p.pool = testcert.Pool(p.ca)
+	p.keys = pemOf(t, filepath.Join(dir, "server.pem"), testcert.New(t, "server", &p.ca), true)
 	p.trust = pemOf(t, filepath.Join(dir, "ca.pem"), p.ca, false)
-	p.alice, p.nobdy = certificate(t, "alice", &p.ca), certificate(t, "nobody", &p.ca)
+	p.alice, p.nobdy = testcert.New(t, "alice", &p.ca), testcert.New(t, "nobody", &p.ca)
 	return p
 }
 
@@ -248,12 +242,12 @@ func TestMutualTLS(t *testing.T) {
 		defer nc.Close()
 		return nc.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
-	other := pemOf(t, filepath.Join(t.TempDir(), "other.pem"), certificate(t, "other", &p.ca), true)
+	other := pemOf(t, filepath.Join(t.TempDir(), "other.pem"), testcert.New(t, "other", &p.ca), true)
 	set("listener.name.ssl.ssl.keystore.location", other, "")
 	if got := subject(); got != "other" {
 		t.Errorf("after a change of the store the broker shows %s", got)
 	}
-	renewed := pemOf(t, other, certificate(t, "renewed", &p.ca), true)
+	renewed := pemOf(t, other, testcert.New(t, "renewed", &p.ca), true)
 	if err := os.Chtimes(renewed, time.Now(), time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,8 @@ package conformance
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
-	"math/big"
-	"net"
 	"testing"
 	"time"
 
@@ -24,6 +17,7 @@ import (
 	"github.com/quokka-stream/quokka/broker"
 	"github.com/quokka-stream/quokka/broker/brokertest"
 	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/testcert"
 )
 
 func secured(c *broker.Config) {
@@ -200,41 +194,12 @@ func TestACLRequests(t *testing.T) {
 	}
 }
 
-// certificate makes a certificate signed by a parent, or by itself.
-func certificate(t *testing.T, name string, ca *tls.Certificate) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name, Organization: []string{"Quokka"}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: ca == nil, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	parent, signer := tmpl, any(key)
-	if ca != nil {
-		parent, signer = ca.Leaf, ca.PrivateKey
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
 // TestTLS: an encrypted listener, and clients that are who their certificates say.
 func TestTLS(t *testing.T) {
-	ca := certificate(t, "ca", nil)
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.Leaf)
-	server, alice := certificate(t, "server", &ca), certificate(t, "alice", &ca)
-	stranger := certificate(t, "stranger", nil)
+	ca := testcert.New(t, "ca", nil)
+	pool := testcert.Pool(ca)
+	server, alice := testcert.New(t, "server", &ca), testcert.New(t, "alice", &ca)
+	stranger := testcert.New(t, "stranger", nil)
 	b := brokertest.Start(t, func(c *broker.Config) {
 		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{server}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
 		c.SuperUsers = []string{"User:CN=alice,O=Quokka"}

@@ -3,16 +3,11 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,6 +18,7 @@ import (
 
 	"github.com/quokka-stream/quokka/broker/internal/api"
 	"github.com/quokka-stream/quokka/broker/internal/limit"
+	"github.com/quokka-stream/quokka/broker/internal/testcert"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
@@ -226,7 +222,8 @@ func TestFrames(t *testing.T) {
 // that takes it slowly is not, however long that takes; over TLS too, where a record
 // may take longer than the timeout.
 func TestWriteTimeout(t *testing.T) {
-	chain, roots := certificate(t)
+	chain := testcert.New(t, "server", nil)
+	roots := testcert.Pool(chain)
 	for _, c := range []struct {
 		name         string
 		encrypt      *tls.Config
@@ -281,28 +278,6 @@ func (s *slow) Read(p []byte) (int, error) {
 		p = p[:min(len(p), s.step)]
 	}
 	return s.Conn.Read(p)
-}
-
-// certificate is one of a server, and what verifies it.
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Valid in the time of a bubble, which begins in 2000.
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, DNSNames: []string{"server"}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
 
 // TestQueued: no more than maxQueued answers wait in a connection; the next request
