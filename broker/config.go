@@ -359,6 +359,9 @@ func checkLeast(get func(name string) string, listeners []Listener) (errs []erro
 			errs = append(errs, fmt.Errorf("%s is %d: it must be at least %d, otherwise %s", s.name, n, s.least, s.why))
 		}
 	}
+	if get("max.connections.per.ip") == "0" && get("max.connections.per.ip.overrides") == "" {
+		errs = append(errs, errors.New("max.connections.per.ip is 0: name the addresses that may connect in max.connections.per.ip.overrides first"))
+	}
 	return errs
 }
 

@@ -293,6 +293,8 @@ func TestZeroes(t *testing.T) {
 		{set("log.cleaner.dedupe.buffer.size=0"), nil, nil, "log.cleaner.dedupe.buffer.size"},
 		{set("max.connection.creation.rate=0"), nil, nil, "max.connection.creation.rate"},
 		{set("listener.name.plaintext.max.connection.creation.rate=0"), nil, nil, "listener.name.plaintext.max.connection.creation.rate"},
+		{set("max.connections.per.ip=0"), nil, nil, "max.connections.per.ip"},
+		{set("max.connections.per.ip=0", "max.connections.per.ip.overrides=10.0.0.1:5"), func(Config) any { return nil }, nil, ""},
 		{set("listener.name.plaintext.max.connections=0"), nil, nil, "listener.name.plaintext.max.connections"},
 		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Downgrade }, false, ""},
 		{set("group.consumer.migration.policy=UPGRADE"), func(c Config) any { return c.consumerGroups().Upgrade }, true, ""},
@@ -315,6 +317,7 @@ func TestLeastWhileRunning(t *testing.T) {
 	for _, img := range []*cluster.Image{
 		{BrokerConfigs: map[string]string{"max.connection.creation.rate": "0"}},
 		{BrokerConfigs: map[string]string{"max.connections": "0"}},
+		{BrokerConfigs: map[string]string{"max.connections.per.ip": "0"}},
 		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connections": "0"}}},
 		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connection.creation.rate": "-1"}}},
 		{NodeConfigs: map[int32]map[string]string{0: {"log.cleaner.dedupe.buffer.size": "0"}}},

@@ -51,6 +51,7 @@ var javaTools = []tool{
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type topics --entity-name perf --alter --add-config retention.ms=12345", "Completed updating"},
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type topics --entity-name perf --describe", "retention.ms=12345"},
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type brokers --entity-name 1 --describe --all", "num.partitions="},
+	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --entity-type brokers --entity-name 1 --alter --add-config leader.replication.throttled.rate=1000", "Completed updating"},
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --alter --add-config SCRAM-SHA-256=[iterations=4096,password=x] --entity-type users --entity-name alice", "Completed updating"},
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --alter --add-config producer_byte_rate=1048576,request_percentage=50 --entity-type users --entity-name alice --entity-type clients --entity-default", "Completed updating"},
 	{"kafka.admin.ConfigCommand", "--bootstrap-server BROKER --describe --entity-type users --entity-name alice --entity-type clients --entity-default", `Quota configs for user-principal 'alice', the default client-id are producer_byte_rate=1048576.0, request_percentage=50.0`},

@@ -217,6 +217,7 @@ func (h *Handler) updateFeatures(_ context.Context, c *call, kreq kmsg.Request) 
 			why = fmt.Sprintf("Invalid update version %d for feature %s. It is fixed at %d.", u.MaxVersionLevel, u.Feature, level)
 		}
 		if why != "" {
+			why = "The update failed for all features since the following feature had an error: " + why
 			resp.ErrorCode, resp.ErrorMessage, resp.Results = errcode.InvalidUpdateVersion, &why, nil
 			return resp, nil // all or none
 		}

@@ -40,9 +40,13 @@ type quotaFilter struct {
 	exact  quota.Entity // parts that must be these
 	any    quota.Entity // parts that must be there
 	strict bool         // there may be no other parts
+	none   bool         // nothing can match
 }
 
 func (f *quotaFilter) matches(e quota.Entity) bool {
+	if f.none {
+		return false
+	}
 	for _, typ := range []string{quotaUser, quotaClientID, quotaIP} {
 		got, exact, some := quotaPart(&e, typ), quotaPart(&f.exact, typ), quotaPart(&f.any, typ)
 		switch {
@@ -82,6 +86,7 @@ func newQuotaFilter(req *kmsg.DescribeClientQuotasRequest) (*quotaFilter, error)
 				name = quotaAddr(addr)
 			}
 			*exact = quota.Named(name)
+			f.none = f.none || name == "" // nobody is called so; the default has a match of its own
 		case kmsg.QuotasMatchTypeDefault:
 			*exact = quota.Default
 		default:

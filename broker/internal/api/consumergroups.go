@@ -91,10 +91,12 @@ func (h *Handler) describeConsumerGroup(ctx context.Context, c *call, id string,
 	case id == "":
 		return refuse(errcode.InvalidGroupID, "")
 	}
-	d, code := h.groups.DescribeConsumer(ctx, id)
+	d, classic, code := h.groups.DescribeConsumer(ctx, id)
 	switch {
-	case code == errcode.GroupIDNotFound:
+	case classic:
 		return refuse(code, "Group "+id+" is not a consumer group.")
+	case code == errcode.GroupIDNotFound:
+		return refuse(code, "Group "+id+" not found.")
 	case code != errcode.None:
 		return refuse(code, "")
 	}

@@ -14,20 +14,28 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/limit"
 )
 
+// checkNewName says why there can be no new topic of a name.
+func (h *Handler) checkNewName(img *cluster.Image, name string) error {
+	if err := h.checkTopicName(name); err != nil {
+		return err
+	}
+	if img.Topic(name) != nil {
+		return &cluster.Error{Code: errcode.TopicAlreadyExists, Message: fmt.Sprintf("Topic '%s' already exists.", name)}
+	}
+	if other := img.Collision(name); other != "" {
+		return &cluster.Error{Code: errcode.InvalidTopic, Message: fmt.Sprintf("Topic '%s' collides with existing topic: %s", name, other)}
+	}
+	return nil
+}
+
 // newTopic makes the command that creates a topic, or says why there can be none.
 // -1 for partitions or replicas means the broker's default.
 func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, replicas int16, configs map[string]string) (*cluster.CreateTopic, error) {
 	refuse := func(code int16, format string, args ...any) error {
 		return &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
 	}
-	if err := h.checkTopicName(name); err != nil {
+	if err := h.checkNewName(img, name); err != nil {
 		return nil, err
-	}
-	if img.Topic(name) != nil {
-		return nil, refuse(errcode.TopicAlreadyExists, "Topic '%s' already exists.", name)
-	}
-	if other := img.Collision(name); other != "" {
-		return nil, refuse(errcode.InvalidTopic, "Topic '%s' collides with existing topic: %s", name, other)
 	}
 	switch {
 	case partitions == -1:
@@ -46,9 +54,6 @@ func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, re
 	}
 	if replicas > 1 && !h.cfg.ClampReplicas {
 		return nil, refuse(errcode.InvalidReplicationFactor, "Unable to replicate the partition %d time(s): The target replication factor of %d cannot be reached because only 1 broker(s) are registered.", replicas, replicas)
-	}
-	if err := cluster.CheckTopicConfigs(configs); err != nil {
-		return nil, err
 	}
 	return &cluster.CreateTopic{Name: name, ID: cluster.NewID(), Partitions: partitions, Configs: configs}, nil
 }
@@ -105,27 +110,19 @@ func (h *Handler) createTopics(ctx context.Context, c *call, kreq kmsg.Request) 
 }
 
 func (h *Handler) createTopic(ctx context.Context, c *call, t *kmsg.CreateTopicsRequestTopic, validateOnly bool, out *kmsg.CreateTopicsResponseTopic) error {
-	partitions := t.NumPartitions
-	if len(t.ReplicaAssignment) > 0 {
-		if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
-			return &cluster.Error{Code: errcode.InvalidRequest, Message: "A manual partition assignment was specified, but num_partitions or replication factor was not set to -1."}
-		}
-		var err error
-		if partitions, err = h.assigned(t); err != nil {
-			return err
-		}
-	}
-	configs := map[string]string{}
-	for _, cfg := range t.Configs {
-		if _, twice := configs[cfg.Name]; twice {
-			return &cluster.Error{Code: errcode.InvalidConfig, Message: "Configuration " + cfg.Name + " is given twice."}
-		}
-		if cfg.Value == nil {
-			return &cluster.Error{Code: errcode.InvalidConfig, Message: "Null value not supported for topic configs: " + cfg.Name}
-		}
-		configs[cfg.Name] = *cfg.Value
-	}
 	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {
+		// What is checked first is what Kafka checks first.
+		if err := h.checkNewName(img, t.Topic); err != nil {
+			return nil, err
+		}
+		configs, err := newConfigs(t)
+		if err != nil {
+			return nil, err
+		}
+		partitions, err := h.assigned(t)
+		if err != nil {
+			return nil, err
+		}
 		cmd, err := h.newTopic(img, t.Topic, partitions, t.ReplicationFactor, configs)
 		if err != nil {
 			return nil, err
@@ -145,12 +142,54 @@ func (h *Handler) createTopic(ctx context.Context, c *call, t *kmsg.CreateTopics
 	})
 }
 
-// assigned checks a manual assignment, which with one broker can only say so.
+// newConfigs are the settings that a new topic is to have.
+func newConfigs(t *kmsg.CreateTopicsRequestTopic) (map[string]string, error) {
+	configs := map[string]string{}
+	for _, cfg := range t.Configs {
+		if _, twice := configs[cfg.Name]; twice {
+			return nil, &cluster.Error{Code: errcode.InvalidConfig, Message: "Configuration " + cfg.Name + " is given twice."}
+		}
+		if cfg.Value == nil {
+			return nil, &cluster.Error{Code: errcode.InvalidConfig, Message: "Null value not supported for topic configs: " + cfg.Name}
+		}
+		configs[cfg.Name] = *cfg.Value
+	}
+	return configs, cluster.CheckTopicConfigs(configs)
+}
+
+// checkReplicas checks who is to have a partition by a manual assignment, which with
+// one broker can only be this one.
+func (h *Handler) checkReplicas(replicas []int32) error {
+	refuse := func(format string, args ...any) error {
+		return &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: "The manual partition assignment includes " + fmt.Sprintf(format, args...)}
+	}
+	for _, id := range replicas {
+		if id != h.cfg.NodeID {
+			return refuse("broker %d, but no such broker is registered.", id)
+		}
+	}
+	switch len(replicas) {
+	case 0:
+		return refuse("an empty replica list.")
+	case 1:
+		return nil
+	}
+	return refuse("the broker %d more than once.", h.cfg.NodeID)
+}
+
+// assigned is how many partitions a new topic is to have, by number or by a manual
+// assignment.
 func (h *Handler) assigned(t *kmsg.CreateTopicsRequestTopic) (int32, error) {
+	if len(t.ReplicaAssignment) == 0 {
+		return t.NumPartitions, nil
+	}
+	if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
+		return 0, &cluster.Error{Code: errcode.InvalidRequest, Message: "A manual partition assignment was specified, but num_partitions or replication factor was not set to -1."}
+	}
 	seen := map[int32]bool{}
 	for _, a := range t.ReplicaAssignment {
-		if !slices.Equal(a.Replicas, []int32{h.cfg.NodeID}) {
-			return 0, &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: fmt.Sprintf("The only broker is %d; partition %d cannot be assigned to %v.", h.cfg.NodeID, a.Partition, a.Replicas)}
+		if err := h.checkReplicas(a.Replicas); err != nil {
+			return 0, err
 		}
 		if seen[a.Partition] {
 			return 0, &cluster.Error{Code: errcode.InvalidReplicaAssignment, Message: fmt.Sprintf("Found multiple manual partition assignments for partition %d", a.Partition)}
@@ -311,8 +350,8 @@ func (h *Handler) growTopic(ctx context.Context, c *call, t *kmsg.CreatePartitio
 			return nil, err
 		}
 		for _, a := range t.Assignment {
-			if !slices.Equal(a.Replicas, []int32{h.cfg.NodeID}) {
-				return refuse(errcode.InvalidReplicaAssignment, "The only broker is %d; a partition cannot be assigned to %v.", h.cfg.NodeID, a.Replicas)
+			if err := h.checkReplicas(a.Replicas); err != nil {
+				return nil, err
 			}
 		}
 		if validateOnly {

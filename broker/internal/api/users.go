@@ -34,6 +34,7 @@ func (h *Handler) describeUserSCRAM(_ context.Context, c *call, kreq kmsg.Reques
 		user, ok := c.img.Users[name]
 		switch {
 		case names[name] > 1:
+			user = nil
 			out.ErrorCode, out.ErrorMessage = errcode.DuplicateResource, kmsg.StringPtr("Cannot describe SCRAM credentials for the same user twice in a single request: "+name)
 		case !ok:
 			out.ErrorCode, out.ErrorMessage = errcode.ResourceNotFound, kmsg.StringPtr("Attempt to describe a user credential that does not exist: "+name)

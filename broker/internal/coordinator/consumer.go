@@ -156,10 +156,10 @@ type ConsumerDescription struct {
 }
 
 // DescribeConsumer returns a consumer group's description; the code is
-// GROUP_ID_NOT_FOUND when there is none, or it is a classic group.
-func (g *Groups) DescribeConsumer(ctx context.Context, groupID string) (d ConsumerDescription, code int16) {
+// GROUP_ID_NOT_FOUND when there is none, or it is classic.
+func (g *Groups) DescribeConsumer(ctx context.Context, groupID string) (d ConsumerDescription, classic bool, code int16) {
 	code = g.with(ctx, groupID, errcode.GroupIDNotFound, func(_ *shard, h *held, _ time.Time) int16 {
-		if h.consumer == nil {
+		if classic = h.consumer == nil; classic {
 			return errcode.GroupIDNotFound
 		}
 		d = ConsumerDescription{
@@ -171,5 +171,5 @@ func (g *Groups) DescribeConsumer(ctx context.Context, groupID string) (d Consum
 		}
 		return errcode.None
 	})
-	return d, code
+	return d, classic, code
 }

@@ -56,7 +56,7 @@ func rested(t *testing.T, n *node, members []*consumer) bool {
 			held[p] = m.id
 		}
 	}
-	d, code := n.groups.DescribeConsumer(t.Context(), "g")
+	d, _, code := n.groups.DescribeConsumer(t.Context(), "g")
 	return code == 0 && d.State == "Stable" && len(held) == 12
 }
 
@@ -88,7 +88,7 @@ func TestConsumerGroupPowerCuts(t *testing.T) {
 		again := openNode(t, after)
 		for i := 0; !rested(t, again, members); i++ {
 			if i == 20 {
-				d, _ := again.groups.DescribeConsumer(t.Context(), "g")
+				d, _, _ := again.groups.DescribeConsumer(t.Context(), "g")
 				t.Fatalf("seed %d: the group does not come to rest: %+v", seed, d)
 			}
 		}

@@ -110,6 +110,8 @@ func quotas(s *session) {
 	ask[*kmsg.DescribeClientQuotasResponse](s, "an unknown match", 1, odd)
 	odd.Components[0].MatchType, odd.Components[0].Match = 0, nil
 	ask[*kmsg.DescribeClientQuotasResponse](s, "an exact match of nothing", 1, odd)
+	odd.Components[0].Match = pointer("")
+	ask[*kmsg.DescribeClientQuotasResponse](s, "an exact match of an empty name", 1, odd)
 	odd.Components[0].MatchType, odd.Components[0].Match = 1, pointer("x")
 	ask[*kmsg.DescribeClientQuotasResponse](s, "the default with a name", 1, odd)
 	for _, e := range []string{"user=" + alice, "user=" + alice + ",client-id=" + app, "user=" + alice + ",client-id=", "client-id=" + app, "ip=10.1.2.3"} {

@@ -20,6 +20,7 @@ var scenarios = []scenario{
 	{"configs", configs},
 	{"one-broker", oneBroker},
 	{"quotas", quotas},
+	{"users", users},
 	{"groups", groups},
 	{"joining", joining},
 	{"static-members", staticMembers},

@@ -139,6 +139,11 @@ func createTopics(s *session) {
 		}},
 		{"assignment of none", assignment(false, []int32{})},
 		{"replica twice", assignment(false, []int32{1, 1})},
+		{"taken, and assigned to nobody", both(rename(s.n("taken.name")), assignment(false, []int32{77}))},
+		{"taken, and without partitions", both(rename(s.n("taken.name")), func(r *kmsg.CreateTopicsRequest) { r.Topics[0].NumPartitions = 0 })},
+		{"taken, with a bad config", both(rename(s.n("taken.name")), config("retention.ms", "x"))},
+		{"a bad config, and assigned to nobody", both(config("retention.ms", "x"), assignment(false, []int32{77}))},
+		{"a bad config, and no partitions", both(config("retention.ms", "x"), func(r *kmsg.CreateTopicsRequest) { r.Topics[0].NumPartitions = 0 })},
 	} {
 		req := createRequest(s.n("new-"+strings.ReplaceAll(c.name, " ", "-")), 1)
 		c.edit(req)
@@ -186,6 +191,17 @@ func createTopics(s *session) {
 			req.Topics = append(req.Topics, kmsg.DeleteTopicsRequestTopic{TopicID: [16]byte{4}})
 		}
 		ask[*kmsg.DeleteTopicsResponse](s, "delete", v, req)
+	}
+}
+
+func rename(name string) func(*kmsg.CreateTopicsRequest) {
+	return func(r *kmsg.CreateTopicsRequest) { r.Topics[0].Topic = name }
+}
+
+func both(a, b func(*kmsg.CreateTopicsRequest)) func(*kmsg.CreateTopicsRequest) {
+	return func(r *kmsg.CreateTopicsRequest) {
+		a(r)
+		b(r)
 	}
 }
 
@@ -260,6 +276,18 @@ func configs(s *session) {
 	alter("no broker", kmsg.ConfigResourceTypeBroker, "77", set, "log.retention.ms", pointer("7"))
 	alter("not a broker", kmsg.ConfigResourceTypeBroker, "x", set, "log.retention.ms", pointer("7"))
 	alter("read only", kmsg.ConfigResourceTypeBroker, "1", set, "node.id", pointer("7"))
+	broker, throttle := kmsg.ConfigResourceTypeBroker, "leader.replication.throttled.rate"
+	alter("a throttle of replication", broker, "1", set, throttle, pointer("1000"))
+	alter("a throttle of all", broker, "", set, throttle, pointer("2000"))
+	alter("a throttle below its least", broker, "1", set, throttle, pointer("-1"))
+	alter("a throttle no more", broker, "1", remove, throttle, nil)
+	alter("no throttle of all", broker, "", remove, throttle, nil)
+	alter("a broker's setting that nobody knows", broker, "1", set, "no.such", pointer("x"))
+	alter("and removed", broker, "1", remove, "no.such", nil)
+	for _, name := range []string{"max.connections", "max.connection.creation.rate"} {
+		alter("a listener without "+name, broker, "1", set, "listener.name.plaintext."+name, pointer("0"))
+	}
+	alter("nobody by address", broker, "1", set, "max.connections.per.ip", pointer("0"))
 	alter("a strange kind", 77, "x", set, "retention.ms", pointer("7"))
 	has := func(name, value string) func(*kmsg.DescribeConfigsResponse) bool {
 		return func(r *kmsg.DescribeConfigsResponse) bool {
