@@ -89,6 +89,33 @@ func TestJournalTurnIsTorn(t *testing.T) {
 	}
 }
 
+// TestJournalWithoutItsPadding: a record that a full disk leaves all but the padding of
+// is in the journal. It was taken for one that is not, which the next record goes over;
+// when that began a turn, the start found two records of one number and refused them.
+func TestJournalWithoutItsPadding(t *testing.T) {
+	var short atomic.Bool
+	f := journaled(t, &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+		if c.Op == "write" && strings.Contains(c.Name, "journal") && short.CompareAndSwap(true, false) {
+			return fsys.ErrShort
+		}
+		return nil
+	}}, 64<<10)
+	j := f.c.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	short.Store(true)
+	if _, ok, err := j.write(beginRecord(nil), 0); !ok || err != nil {
+		t.Errorf("written is %v, %v", ok, err)
+	}
+	j.pos = j.half - journalAlign // a longer one begins a turn
+	if _, ok, err := j.write(appendEntryHead(beginRecord(nil), entryVoid, strings.Repeat("x", journalAlign), [16]byte{}), 0); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if got, err := ReadJournal(f.fs, f.c.cfg.Dir); err != nil || got.Damage != nil {
+		t.Fatal(err, got.Damage)
+	}
+}
+
 // TestJournalIsReplayed cuts the power where only the journal has what was
 // acknowledged, and where it was cut back, deleted or made again meanwhile.
 func TestJournalIsReplayed(t *testing.T) {
