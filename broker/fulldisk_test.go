@@ -50,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 		c.DataDir, c.DiskReserve = filepath.Join(disk, "data"), 16<<20
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil)) // it has much to complain about
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	client := func(opts ...kgo.Opt) *kgo.Client {
 		c, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.Addr()), kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(50*time.Millisecond))...)

@@ -32,7 +32,7 @@ func TestMetrics(t *testing.T) {
 	// A request is counted once its answer is on its way, which the client may see first.
 	const produced = `kafka_network_request_duration_seconds_count{request="Produce"} 3` + "\n"
 	var page *httptest.ResponseRecorder
-	for deadline := time.Now().Add(10 * time.Second); page == nil || !strings.Contains(page.Body.String(), produced) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); page == nil || !strings.Contains(page.Body.String(), produced) && time.Now().Before(deadline); {
 		page = httptest.NewRecorder()
 		b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	}
@@ -147,7 +147,7 @@ func TestExporterNames(t *testing.T) {
 		expect := func(sample string) {
 			t.Helper()
 			want := regexp.MustCompile("(?m)^" + sample + "$")
-			for deadline := time.Now().Add(10 * time.Second); !want.MatchString(metricsPage(b)); {
+			for deadline := time.Now().Add(2 * time.Minute); !want.MatchString(metricsPage(b)); {
 				if time.Now().After(deadline) {
 					t.Fatalf("no %s in\n%s", sample, metricsPage(b))
 				}

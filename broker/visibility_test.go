@@ -114,7 +114,7 @@ func begin[R kmsg.Response](d *slowDisk, req kmsg.Request) chan R {
 	}
 	client, out := d.connect(opts...), make(chan R, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
 		resp, err := client.Broker(1).Request(ctx, req)
 		if err != nil {
@@ -309,7 +309,7 @@ func TestEndOfTransaction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("EndTxn waits for its markers")
 	}
 	if end, stable, _, _, hw, _ := d.seen("t"); end != 3 || hw != 3 || stable != 2 {
@@ -387,9 +387,9 @@ func TestFailedSyncs(t *testing.T) {
 
 func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it did not happen within 15 seconds that %s", what)
+			t.Fatalf("it did not happen within two minutes that %s", what)
 		}
 	}
 }

@@ -32,7 +32,7 @@ import (
 )
 
 // patience is how long a condition may take to come true.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, condition func() bool, details ...func() string) {

@@ -15,7 +15,7 @@ import (
 // A transfer that says what it did: the event is published if and only if the
 // transfer commits.
 func Example() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	databaseURL, brokers, done := exampleServers() // yours come from your configuration
 	defer done()

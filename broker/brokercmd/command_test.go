@@ -44,7 +44,7 @@ func (o *output) String() string {
 // after returns the word behind prefix, once it is there.
 func (o *output) after(t *testing.T, prefix, end string) string {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if _, rest, ok := strings.Cut(o.String(), prefix); ok {
 			if word, _, ok := strings.Cut(rest, end); ok {
 				return word

@@ -112,7 +112,7 @@ func (b *Broker) Restart() {
 	addr := b.Addr()
 	// The port was free a moment ago; a client's dial may hold it for another.
 	var ln net.Listener
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		var err error
 		var lc net.ListenConfig

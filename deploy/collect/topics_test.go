@@ -234,7 +234,7 @@ func commit(t *testing.T, brokers []string, group, topic string) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for client.PollFetches(ctx).NumRecords() == 0 {
 		if ctx.Err() != nil {

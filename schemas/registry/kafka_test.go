@@ -222,7 +222,7 @@ func TestRecordsInKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var got []string
 	for len(got) < len(want) && ctx.Err() == nil {
@@ -274,7 +274,7 @@ func TestTwoRegistries(t *testing.T) {
 	for id, schema := range ids {
 		for _, s := range []*registry.Server{a, b, c} {
 			// A registry may be behind another's write for a moment.
-			deadline := time.Now().Add(5 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for {
 				status, body := call(t, s, "GET", "/schemas/ids/"+id, "")
 				if status == 200 && strings.Contains(body, schema[strings.Index(schema, `\"size`):]) {

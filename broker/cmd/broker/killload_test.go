@@ -372,7 +372,7 @@ func (l *load) waitForAll(enough bool) {
 	if !enough {
 		return
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		missing := map[string]bool{}
 		for _, g := range l.groups {
 			missing["a commit of group "+g.group] = g.commits.Load() == 0
@@ -389,7 +389,7 @@ func (l *load) waitForAll(enough bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			l.t.Fatalf("within a minute after the kills there was not: %v", missing)
+			l.t.Fatalf("within three minutes after the kills there was not: %v", missing)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func (l *load) readLog(c *kgo.Client, topic string, id kadm.TopicID, partition i
 // settle waits until abandoned transactions have timed out, and all that is written
 // is stable.
 func (l *load) settle() {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		ends, err := l.admin.ListEndOffsets(l.ctx, "txns")
 		if err != nil {
 			l.t.Fatal(err)

@@ -66,7 +66,7 @@ func repeated(t *testing.T, c *conn, version int16, req kmsg.Request) func() []b
 	req.SetVersion(version)
 	frame := kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, 1)
 	buf := make([]byte, 1<<20)
-	if err := c.nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := c.nc.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return func() []byte {

@@ -39,7 +39,7 @@ func dial(t testing.TB, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return &conn{t: t, nc: nc, clientID: "test"}
@@ -187,7 +187,7 @@ func values(t testing.TB, batches []byte) (out []string) {
 // metric waits until a sample of the broker's metrics is not zero.
 func metric(t testing.TB, b *brokertest.Broker, sample string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		page := httptest.NewRecorder()
 		b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))

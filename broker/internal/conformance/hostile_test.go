@@ -54,7 +54,7 @@ func TestGarbage(t *testing.T) {
 			nc.Close()
 			continue
 		}
-		if err := nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := nc.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if n, err := nc.Read(make([]byte, 64)); err == nil {

@@ -173,7 +173,7 @@ func TestDecodeMemory(t *testing.T) {
 		return p, c.send(p)
 	}
 	first, firstID := produce(conns[0], "wait")
-	for deadline := time.Now().Add(10 * time.Second); !check.saw("t0-0/0 wait"); {
+	for deadline := time.Now().Add(2 * time.Minute); !check.saw("t0-0/0 wait"); {
 		if time.Now().After(deadline) {
 			t.Fatal("the first check has not begun")
 		}

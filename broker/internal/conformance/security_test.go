@@ -39,7 +39,7 @@ func client(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 func TestSASL(t *testing.T) {
 	b := start(t, secured)
 	login := func(m sasl.Mechanism) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		return client(t, b.Addr(), kgo.SASL(m)).Ping(ctx)
 	}
@@ -206,7 +206,7 @@ func TestTLS(t *testing.T) {
 	})
 	ping := func(certs ...tls.Certificate) (*kgo.Client, error) {
 		c := client(t, b.Addr(), kgo.DialTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool, Certificates: certs}))
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		return c, c.Ping(ctx)
 	}

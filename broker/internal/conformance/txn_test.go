@@ -303,7 +303,7 @@ func TestTransactionTimeout(t *testing.T) {
 			p.conn = c
 		}
 		want := int64(2 * (i + 1)) // a record and a marker each time
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(2 * time.Minute)
 		for {
 			_, marks := committed(c, "t")
 			if marks.LastStableOffset == want {

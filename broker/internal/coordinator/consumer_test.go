@@ -119,7 +119,7 @@ func TestConsumerGroupReload(t *testing.T) {
 		t.Fatalf("a member that cannot be written down: code %d, want COORDINATOR_NOT_AVAILABLE", code)
 	}
 	failing.Store(false)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for a.beat(t, n) != 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the coordinator does not come back")

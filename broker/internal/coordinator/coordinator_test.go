@@ -168,7 +168,7 @@ func TestReload(t *testing.T) {
 		t.Fatalf("a commit that cannot be written: code %d, want COORDINATOR_NOT_AVAILABLE", code)
 	}
 	failing.Store(false)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		o, code := n.offset("g")
 		if code == 0 {

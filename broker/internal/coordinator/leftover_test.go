@@ -160,7 +160,7 @@ func TestLeftoverTransactions(t *testing.T) {
 			n.settleChecks()
 			if len(tt.log) > 0 {
 				// What is prepared is completed.
-				for deadline := time.Now().Add(20 * time.Second); ; {
+				for deadline := time.Now().Add(2 * time.Minute); ; {
 					x, code := n.txns.Describe(t.Context(), "x")
 					if code == 0 && !x.State.Prepared() {
 						break

@@ -76,7 +76,7 @@ func TestMarkersShareARound(t *testing.T) {
 	if r := n.txns.End(t.Context(), "x", p.ProducerID, p.Epoch, true, 2); r.Code != 0 {
 		t.Fatalf("%+v", r)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for i, part := range parts {
 		for part.Offsets().LogEnd == before[i] {
 			if time.Now().After(deadline) {

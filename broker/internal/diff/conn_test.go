@@ -38,7 +38,7 @@ func (c *conn) send(req kmsg.Request) (int32, error) {
 }
 
 func (c *conn) write(frame []byte) error {
-	if err := c.nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.nc.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		return err
 	}
 	if _, err := c.nc.Write(frame); err != nil {

@@ -115,7 +115,7 @@ func (e *env) compact() {
 // settleUpkeep waits until checkpoints have passed all full segments.
 func (e *env) settleUpkeep() {
 	e.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !e.log.Sealed(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !e.log.Sealed(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			e.Fatal("segments are not sealed")
 		}

@@ -107,20 +107,20 @@ func (e *env) durable(b []byte, o Origin) *Pending {
 
 func wait(t testing.TB, c <-chan struct{}) {
 	t.Helper()
-	timer := time.NewTimer(10 * time.Second)
+	timer := time.NewTimer(2 * time.Minute)
 	defer timer.Stop()
 	select {
 	case <-c:
 	case <-timer.C:
-		t.Fatal("nothing happened for 10 seconds")
+		t.Fatal("nothing happened for two minutes")
 	}
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it did not happen within 10 seconds that %s", what)
+			t.Fatalf("it did not happen within two minutes that %s", what)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestRetention(t *testing.T) {
 			if tt.start > 0 {
 				wait(t, w.c)
 			}
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for !tt.cfg.Compact && e.Size() > (20-tt.start)*200 && time.Now().Before(deadline) {
 				time.Sleep(time.Millisecond) // segments go when a checkpoint has passed them
 			}

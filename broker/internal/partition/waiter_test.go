@@ -35,7 +35,7 @@ func TestWaiterIsNotLost(t *testing.T) {
 				}
 				select {
 				case <-w.C():
-				case <-time.After(10 * time.Second):
+				case <-time.After(2 * time.Minute):
 					t.Error("a wake-up was lost")
 					return
 				}

@@ -35,7 +35,7 @@ func Database(t testing.TB) (serverURL, name string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		conn, err := pgx.Connect(ctx, serverURL)
 		if err != nil {
@@ -135,7 +135,7 @@ func ReadAll(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	}
 	var want int64
 	ends.Each(func(o kadm.ListedOffset) { want += o.Offset })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out []*kgo.Record
 	for int64(len(out)) < want {
@@ -151,7 +151,7 @@ func ReadAll(t testing.TB, brokers []string, topic string) []*kgo.Record {
 // Eventually waits until ok returns true.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	const limit = 30 * time.Second
+	const limit = 3 * time.Minute
 	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {

@@ -102,7 +102,7 @@ func Run(t testing.TB, s service.Service) *Running {
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(3 * time.Minute):
 			return context.DeadlineExceeded
 		}
 	})
@@ -141,7 +141,7 @@ func (a Answer) Code() string {
 	return p.Code
 }
 
-var httpClient = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var httpClient = &http.Client{Timeout: 3 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Do sends a request. body is sent as it is if it is a string, else as JSON; nil
 // sends none. headers are pairs.

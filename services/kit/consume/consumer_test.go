@@ -78,7 +78,7 @@ func (b *bench) start(c *consume.Consumer) (stop func() error) {
 		select {
 		case err := <-done:
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(3 * time.Minute):
 			return errors.New("consumer did not end")
 		}
 	})
