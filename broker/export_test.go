@@ -20,3 +20,7 @@ func OpenOn(cfg Config, fs fsys.FS) (*Broker, error) {
 	}
 	return b, nil
 }
+
+// CloseBefore is Close with another patience: what is being answered is cut off when
+// ctx ends.
+func (b *Broker) CloseBefore(ctx context.Context) error { return b.close(ctx) }

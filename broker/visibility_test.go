@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -28,6 +29,7 @@ type slowDisk struct {
 	mu     sync.Mutex
 	held   string        // part of the names of files whose syncs wait
 	waits  chan struct{} // closed when they need not any more
+	begun  int           // how many have begun to wait since hold
 	failed string        // part of the names of files whose syncs fail
 }
 
@@ -58,12 +60,16 @@ func (d *slowDisk) hook(c fsys.Call) error {
 		return nil
 	}
 	d.mu.Lock()
-	held, waits, failed := d.held, d.waits, d.failed
+	waits, failed := d.waits, d.failed
+	held := d.held != "" && strings.Contains(c.Name, d.held)
+	if held {
+		d.begun++
+	}
 	d.mu.Unlock()
 	if failed != "" && strings.Contains(c.Name, failed) {
 		return fsys.ErrIO
 	}
-	if held != "" && strings.Contains(c.Name, held) {
+	if held {
 		<-waits
 	}
 	return nil
@@ -73,7 +79,24 @@ func (d *slowDisk) hook(c fsys.Call) error {
 func (d *slowDisk) hold(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held, d.waits = name, make(chan struct{})
+	d.held, d.waits, d.begun = name, make(chan struct{}), 0
+}
+
+// syncing waits until a sync that is held has begun.
+func (d *slowDisk) syncing() {
+	d.t.Helper()
+	waitUntil(d.t, "a file is synced", func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.begun > 0
+	})
+}
+
+// producing waits until so many produce requests wait for the disk.
+func (d *slowDisk) producing(n int) {
+	d.t.Helper()
+	sample := fmt.Sprintf(`kafka_server_delayed_operation_purgatory_size{delayed_operation="Produce"} %d`+"\n", n)
+	waitUntil(d.t, fmt.Sprintf("%d produce requests wait", n), func() bool { return strings.Contains(pageOf(d.Broker), sample) })
 }
 
 func (d *slowDisk) let() {
@@ -197,24 +220,26 @@ func (d *slowDisk) seen(topic string) (end, stable, largest, epochEnd, highWater
 // batch that it repeats.
 func TestNothingBeforeItIsDurable(t *testing.T) {
 	d := newSlowDisk(t)
-	if _, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", -1, 5*time.Second, record.Options{}, "0"))); errors.Is(err, kerr.UnknownTopicOrPartition) {
+	if _, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", -1, 3*time.Minute, record.Options{}, "0"))); errors.Is(err, kerr.UnknownTopicOrPartition) {
 		metadata := kmsg.NewPtrMetadataRequest()
 		name := "t"
 		metadata.AllowAutoTopicCreation = true
 		metadata.Topics = append(metadata.Topics, kmsg.MetadataRequestTopic{Topic: &name})
 		ask[*kmsg.MetadataResponse](d, metadata)
-		if _, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", -1, 5*time.Second, record.Options{}, "0"))); err != nil {
+		if _, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", -1, 3*time.Minute, record.Options{}, "0"))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.hold("/t-0/")
-	if off, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", 1, 5*time.Second, record.Options{}, "1"))); off != 1 || err != nil {
+	if off, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", 1, 3*time.Minute, record.Options{}, "1"))); off != 1 || err != nil {
 		t.Fatalf("acks=1 is answered %d, %v", off, err)
 	}
 	same := record.Options{Idempotent: true, ProducerID: 77}
-	first := begin[*kmsg.ProduceResponse](d, produce("t", -1, 20*time.Second, same, "2"))
+	first := begin[*kmsg.ProduceResponse](d, produce("t", -1, 3*time.Minute, same, "2"))
+	d.producing(1) // or what is sent next might overtake it
 	quiet(t, "acks=all", first)
-	again := begin[*kmsg.ProduceResponse](d, produce("t", -1, 20*time.Second, same, "2"))
+	again := begin[*kmsg.ProduceResponse](d, produce("t", -1, 3*time.Minute, same, "2"))
+	d.producing(2)
 	quiet(t, "a duplicate of what is not durable", again)
 	if _, err := d.produced(ask[*kmsg.ProduceResponse](d, produce("t", -1, 100*time.Millisecond, record.Options{}, "3"))); !errors.Is(err, kerr.RequestTimedOut) {
 		t.Fatalf("acks=all with a timeout is answered %v", err)
@@ -267,6 +292,7 @@ func TestCommitsAreReadOnceDurable(t *testing.T) {
 	})
 	d.hold("/__consumer_offsets-0/")
 	committed := commit(1)
+	d.syncing() // or the read might come first
 	quiet(t, "a commit", committed)
 	read := fetch()
 	quiet(t, "a read of what was committed", read)

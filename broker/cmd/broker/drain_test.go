@@ -25,7 +25,7 @@ func TestDrain(t *testing.T) {
 	defer log.Close()
 	p := &process{t: t, bin: build(t), dir: t.TempDir(), addr: freePort(t), log: log}
 	p.start()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	client := func(opts ...kgo.Opt) *kgo.Client {
 		c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.addr), kgo.AllowAutoTopicCreation()}, opts...)...)
@@ -34,7 +34,7 @@ func TestDrain(t *testing.T) {
 		}
 		return c
 	}
-	waiting := client(kgo.ConsumeTopics("quiet"), kgo.FetchMaxWait(time.Minute), kgo.FetchMinBytes(1<<20))
+	waiting := client(kgo.ConsumeTopics("quiet"), kgo.FetchMaxWait(10*time.Minute), kgo.FetchMinBytes(1<<20))
 	defer waiting.Close()
 	go waiting.PollFetches(ctx)
 
@@ -76,7 +76,7 @@ func TestDrain(t *testing.T) {
 	if text, _ := os.ReadFile(log.Name()); err != nil || strings.Contains(string(text), "ERROR") {
 		t.Errorf("it ended with %v; its log:\n%s", err, text)
 	}
-	if took := time.Since(began); took > 8*time.Second {
+	if took := time.Since(began); took > time.Minute { // the fetch would wait for ten
 		t.Errorf("ending took %s", took)
 	}
 	journals, err := filepath.Glob(filepath.Join(p.dir, "journal.*"))
