@@ -109,8 +109,12 @@ func (e *env) newTopic(partitions int32, configs map[string]*string) string {
 	return name
 }
 
-// config is a relay's configuration for this environment.
-func (e *env) config() Config { return Config{DatabaseURL: e.url, Brokers: e.brokers} }
+// config is a relay's configuration for this environment. A relay that is told to
+// end has all the time it needs to note what it has published: what it does not
+// note is published again.
+func (e *env) config() Config {
+	return Config{DatabaseURL: e.url, Brokers: e.brokers, ShutdownTimeout: 3 * time.Minute}
+}
 
 // running is a relay that runs until it is stopped, or the test ends.
 type running struct {

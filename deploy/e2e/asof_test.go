@@ -13,7 +13,7 @@ import (
 func TestOrdersAsOf(t *testing.T) {
 	dir := dataDir(t)
 	p, at := up(t, dir)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	customer := field(t, post(t, client, at.OrderURL+"/customers", map[string]any{"name": "Ada", "email": "ada@example.test"}, http.StatusCreated), "customer_id")
 	put(t, client, at.InventoryURL+"/products/E2E-1", map[string]any{"name": "Lamp", "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 5})

@@ -21,7 +21,7 @@ import (
 func TestBadInput(t *testing.T) {
 	dir := dataDir(t)
 	p, at := up(t, dir)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	customer := field(t, post(t, client, at.OrderURL+"/customers", map[string]any{"name": "Ada", "email": "ada@example.test"}, http.StatusCreated), "customer_id")
 	put(t, client, at.InventoryURL+"/products/E2E-1", map[string]any{"name": "Lamp", "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 5})
@@ -94,7 +94,7 @@ func garbageOnBrokerPort(t *testing.T, addr string) {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.CloseWrite()
 		}
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(&bytes.Buffer{}, conn); err != nil && !strings.Contains(err.Error(), "reset") {
 			t.Errorf("%s: the broker keeps the connection: %v", name, err)
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestDeadLetterStory: a record fails, is given up and counted as lost; its cause
@@ -15,7 +14,7 @@ import (
 func TestDeadLetterStory(t *testing.T) {
 	dir := dataDir(t)
 	p, at := up(t, dir)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	defer client.CloseIdleConnections()
 	q := func(want int, args ...string) string {
 		t.Helper()
@@ -55,7 +54,7 @@ func TestDeadLetterStory(t *testing.T) {
 	says(q(0, "dlq", "show", letters), "1 replay before")
 
 	put(t, client, at.OrderURL+"/customers/"+customer, map[string]any{"name": "Ada", "email": "ada@example.test"})
-	eventually(t, "the change of address", 20*time.Second, func() bool {
+	eventually(t, "the change of address", func() bool {
 		if !strings.Contains(q(0, "topics", "read", "cdc.order.public.customers", "--key", customer, "--json"), "ada@example.test") {
 			return false
 		}
@@ -86,17 +85,17 @@ func TestDeadLetterStory(t *testing.T) {
 		"QUOKKA_KAFKA_BROKERS=" + at.KafkaText(), "QUOKKA_REGISTRY_URL=" + at.RegistryURL, "QUOKKA_POSTGRES_URL=" + at.PostgresURL,
 		"QUOKKA_SMTP_ADDR=" + at.SMTP, "QUOKKA_NOTIFICATION_ADDR=127.0.0.1:0",
 	}, "notification")
-	eventually(t, "a second member", 20*time.Second, func() bool { return strings.Contains(q(0, "groups", "show", "notification"), "Stable, 2 members") })
+	eventually(t, "a second member", func() bool { return strings.Contains(q(0, "groups", "show", "notification"), "Stable, 2 members") })
 	placed := strings.TrimSpace(q(0, "orders", "place", "--quiet"))
 	says(q(0, "verify"), "2 orders", "✓ lost 0")
 	says(q(0, "orders", "history", placed), "OrderConfirmed")
 	second.signal(syscall.SIGTERM)
-	if code := second.wait(20 * time.Second); code != 0 {
+	if code := second.wait(); code != 0 {
 		t.Errorf("the second member ended with %d:\n%s", code, second.output)
 	}
 
 	// A record that nobody can read is given up by every group, by name.
 	says(q(0, "topics", "write", "orders.v1", "--key", customer, "--value", "not an event"), "written to orders.v1[")
-	eventually(t, "three dead letters", 20*time.Second, func() bool { return strings.Count(q(0, "dlq", "show"), "the first byte is 0x6e") == 3 })
+	eventually(t, "three dead letters", func() bool { return strings.Count(q(0, "dlq", "show"), "the first byte is 0x6e") == 3 })
 	stop(t, p, dir)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/quokka-stream/quokka/deploy/ledger"
 	"github.com/quokka-stream/quokka/deploy/report"
@@ -62,11 +61,7 @@ func checkReport(t *testing.T, r report.Report, seed uint64, orders int) {
 // the same with what the first one left.
 func TestDemo(t *testing.T) {
 	dir := dataDir(t)
-	begin := time.Now()
 	r, out := demo(t, dir)
-	if took := time.Since(begin); took > time.Minute {
-		t.Errorf("the demo took %s", took)
-	}
 	checkReport(t, r, 1, 200)
 	const line = "✓ lost 0 · duplicate effects 0 · order inversions 0 · stock conserved"
 	for _, want := range []string{line, "200 placed and settled", "by partition", "one for each event", fmt.Sprintf("spans of %d services", len(roster.Services()))} {
@@ -81,11 +76,7 @@ func TestDemo(t *testing.T) {
 	if ready == nil {
 		t.Fatalf("no start time in:\n%s", out)
 	}
-	// An idle machine needs less than 3 s; one that runs other tests beside gets more.
-	if took, err := time.ParseDuration(strings.ReplaceAll(ready[1], " ", "")); err != nil || took > 20*time.Second {
-		t.Errorf("ready after %s (%v)", ready[1], err)
-	}
-	t.Logf("ready after %s", ready[1])
+	t.Logf("ready after %s", ready[1]) // less than 3 s on an idle machine
 	nobodyLeft(t, dir)
 
 	again, _ := demo(t, dir, "--orders", "60", "--seed", "2")
@@ -97,7 +88,7 @@ func TestDemo(t *testing.T) {
 func TestDemoLeavesNothing(t *testing.T) {
 	tmp := reachable(t)
 	p := start(t, []string{"TMPDIR=" + tmp}, "demo", "--orders", "5")
-	if code := p.wait(time.Minute); code != 0 {
+	if code := p.wait(); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, p.output)
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
@@ -111,7 +102,7 @@ func TestInterruptedDemo(t *testing.T) {
 	p := start(t, nil, "demo", "--data-dir", dir, "--orders", "2000")
 	awaitAccepted(t, p, dir, 20)
 	p.signal(syscall.SIGINT)
-	if code := p.wait(20 * time.Second); code != 130 || !strings.Contains(p.output.String(), "interrupted") {
+	if code := p.wait(); code != 130 || !strings.Contains(p.output.String(), "interrupted") {
 		t.Errorf("exit code %d, want 130:\n%s", code, p.output)
 	}
 	nobodyLeft(t, dir)
@@ -127,17 +118,24 @@ func TestFailedDemo(t *testing.T) {
 	nobodyLeft(t, dir)
 }
 
-// awaitAccepted waits until so many orders are accepted.
+// awaitAccepted waits until so many orders are accepted. By the time that we see
+// the last of all orders, the demo may be over.
 func awaitAccepted(t *testing.T, p *process, dir string, orders int) {
 	t.Helper()
-	eventually(t, "orders are accepted", time.Minute, func() bool {
+	eventually(t, "orders are accepted", func() bool {
+		over := false
 		select {
 		case <-p.ended:
-			t.Fatalf("the demo ended:\n%s", p.output)
+			over = true
 		default:
 		}
-		_, accepted, err := ledger.Read(dir)
-		return err == nil && len(accepted) >= orders
+		if _, accepted, err := ledger.Read(dir); err == nil && len(accepted) >= orders {
+			return true
+		}
+		if over {
+			t.Fatalf("the demo ended:\n%s", p.output)
+		}
+		return false
 	})
 }
 
@@ -159,7 +157,7 @@ func TestDemoWhosePostgresDies(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.wait(40 * time.Second); code != 1 || !strings.Contains(p.output.String(), "quokka: PostgreSQL: ended by itself") || !strings.Contains(p.output.String(), "the log is in") {
+	if code := p.wait(); code != 1 || !strings.Contains(p.output.String(), "quokka: PostgreSQL: ended by itself") || !strings.Contains(p.output.String(), "the log is in") {
 		t.Errorf("exit code %d:\n%s", code, p.output)
 	}
 	nobodyLeft(t, dir)

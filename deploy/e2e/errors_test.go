@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestTakenPort: the error names the part, the address, the flag and the variable.
@@ -75,7 +74,7 @@ func TestDirectoryOfAnotherKafka(t *testing.T) {
 	}
 	for _, p := range []*process{registry, broker} {
 		p.signal(syscall.SIGTERM)
-		if code := p.wait(20 * time.Second); code != 0 {
+		if code := p.wait(); code != 0 {
 			t.Errorf("exit code %d after SIGTERM:\n%s", code, p.output)
 		}
 	}
@@ -86,7 +85,7 @@ func TestDirectoryOfAnotherKafka(t *testing.T) {
 func printed(t *testing.T, p *process, begin, end string) string {
 	t.Helper()
 	var found string
-	eventually(t, begin, 20*time.Second, func() bool {
+	eventually(t, begin, func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("the process ended:\n%s", p.output)
@@ -114,7 +113,7 @@ func TestReset(t *testing.T) {
 // TestNoPostgres: a machine without a server is told how to get one.
 func TestNoPostgres(t *testing.T) {
 	p := start(t, []string{"QUOKKA_POSTGRES_BIN=/nowhere"}, "demo", "--orders", "1")
-	if code := p.wait(20 * time.Second); code != 1 || !strings.Contains(p.output.String(), "QUOKKA_POSTGRES_BIN=/nowhere holds no usable PostgreSQL server") {
+	if code := p.wait(); code != 1 || !strings.Contains(p.output.String(), "QUOKKA_POSTGRES_BIN=/nowhere holds no usable PostgreSQL server") {
 		t.Errorf("exit code %d: %s", code, p.output)
 	}
 

@@ -46,6 +46,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// patience is how long anything may take to happen, on a slow machine that does
+// other things too.
+const patience = 5 * time.Minute
+
 // process is a quokka command at work.
 type process struct {
 	t      *testing.T
@@ -107,7 +111,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
 // wait returns the exit code; a process that takes too long fails the test.
-func (p *process) wait(patience time.Duration) int {
+func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
@@ -128,14 +132,14 @@ func (p *process) wait(patience time.Duration) int {
 func quokka(t *testing.T, want int, args ...string) string {
 	t.Helper()
 	p := start(t, nil, args...)
-	if code := p.wait(2 * time.Minute); code != want {
+	if code := p.wait(); code != want {
 		t.Fatalf("quokka %s: exit code %d, want %d:\n%s", strings.Join(args, " "), code, want, p.output)
 	}
 	return p.output.String()
 }
 
-// eventually polls until done, for a while.
-func eventually(t *testing.T, what string, patience time.Duration, done func() bool) {
+// eventually polls until done.
+func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -168,7 +172,7 @@ func up(t *testing.T, dir string, args ...string) (*process, platform.Running) {
 	t.Helper()
 	p := start(t, nil, append([]string{"up", "--free-ports", "--data-dir", dir}, args...)...)
 	var at platform.Running
-	eventually(t, "quokka up", time.Minute, func() bool {
+	eventually(t, "quokka up", func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("quokka up ended:\n%s", p.output)
@@ -185,7 +189,7 @@ func up(t *testing.T, dir string, args ...string) (*process, platform.Running) {
 func stop(t *testing.T, p *process, dir string) {
 	t.Helper()
 	p.signal(syscall.SIGTERM)
-	if code := p.wait(30 * time.Second); code != 0 {
+	if code := p.wait(); code != 0 {
 		t.Fatalf("exit code %d after SIGTERM:\n%s", code, p.output)
 	}
 	nobodyLeft(t, dir)
@@ -194,7 +198,7 @@ func stop(t *testing.T, p *process, dir string) {
 // nobodyLeft checks that no process runs in a data directory any more.
 func nobodyLeft(t *testing.T, dir string) {
 	t.Helper()
-	eventually(t, "all processes of "+dir+" end", 10*time.Second, func() bool { return len(processesOf(t, dir)) == 0 })
+	eventually(t, "all processes of "+dir+" end", func() bool { return len(processesOf(t, dir)) == 0 })
 }
 
 // processesOf lists the processes that name dir in their command line.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -111,7 +110,7 @@ func TestOpenSearchKilled(t *testing.T) {
 	dir := dataDir(t)
 	running, at := up(t, dir, "--search", s.URL())
 	load := place(t, at, dir, "--orders", "400", "--rate", "20")
-	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 5 })
+	eventually(t, "some orders are in the index", func() bool { return documents(t, s, "orders") >= 5 })
 	if err := s.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +134,9 @@ func TestSearchSyncKilledOnOpenSearch(t *testing.T) {
 		"QUOKKA_KAFKA_BROKERS=" + at.KafkaText(), "QUOKKA_REGISTRY_URL=" + at.RegistryURL,
 		"QUOKKA_SEARCH_URL=" + s.URL(), "QUOKKA_SEARCH_SYNC_ADDR=127.0.0.1:0", "QUOKKA_SHIP_LOGS=false",
 	}, "search-sync")
-	eventually(t, "the second one has its share", time.Minute, func() bool { return members(t, at.Kafka) == 2 })
+	eventually(t, "the second one has its share", func() bool { return members(t, at.Kafka) == 2 })
 	load := place(t, at, dir, "--orders", "300", "--rate", "20")
-	eventually(t, "some orders are in the index", time.Minute, func() bool { return documents(t, s, "orders") >= 20 })
+	eventually(t, "some orders are in the index", func() bool { return documents(t, s, "orders") >= 20 })
 	second.signal(syscall.SIGKILL)
 	<-second.ended
 	settled(t, s, load, dir, 300)
@@ -154,7 +153,7 @@ func place(t *testing.T, at platform.Running, dir string, args ...string) *proce
 // kept and OpenSearch holds them all.
 func settled(t *testing.T, s *opensearch.Server, load *process, dir string, orders int) {
 	t.Helper()
-	if code := load.wait(2 * time.Minute); code != 0 {
+	if code := load.wait(); code != 0 {
 		t.Fatalf("load: exit code %d:\n%s", code, load.output)
 	}
 	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "90s"); !strings.Contains(out, verdictLine) {

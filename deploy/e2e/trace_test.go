@@ -16,7 +16,7 @@ import (
 func TestOneOrderIsOneTrace(t *testing.T) {
 	dir := dataDir(t)
 	p, at := up(t, dir)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	customer := addCustomer(t, client, at)
 	put(t, client, at.InventoryURL+"/products/E2E-1", map[string]any{"name": "Lamp", "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 5})
 	confirmed := placeOrder(t, client, at, customer, "E2E-1", 2)
@@ -82,7 +82,7 @@ func changed(t *testing.T, client *http.Client, at platform.Running, method, url
 	id := strings.Repeat("c", 31) + string("0123456789abcdef"[len(url)%16])
 	traced := &http.Client{Timeout: client.Timeout, Transport: header{"traceparent", "00-" + id + "-00f067aa0ba902b7-01"}}
 	send(t, traced, method, url, body, 0)
-	trace, err := tracequery.Client{URL: at.TracesURL, HTTP: client}.Await(t.Context(), id, 10*time.Second, func(got tracequery.Trace) bool {
+	trace, err := tracequery.Client{URL: at.TracesURL, HTTP: client}.Await(t.Context(), id, time.Minute, func(got tracequery.Trace) bool {
 		hops := got.Hops()
 		for _, hop := range want {
 			if hops[hop] != 1 {

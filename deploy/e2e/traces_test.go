@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -33,7 +32,7 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 		args = append(args, "--otlp", otlp, "--traces", traces)
 	}
 	p, at := up(t, dir, args...)
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: patience}
 	for _, sku := range []string{"MANY", "LOCKED"} {
 		put(t, client, at.InventoryURL+"/products/"+sku, map[string]any{"name": sku, "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 10 * orders})
 	}
@@ -54,10 +53,10 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 		inventory, notification := second(t, at, "inventory"), second(t, at, "notification")
 		place(20)
 		for _, s := range []*consumer{inventory, notification} {
-			eventually(t, "the second "+s.name+" handles something", 20*time.Second, func() bool { return s.handled() > 0 })
+			eventually(t, "the second "+s.name+" handles something", func() bool { return s.handled() > 0 })
 			if round == 0 {
 				s.signal(syscall.SIGTERM)
-				if code := s.wait(20 * time.Second); code != 0 {
+				if code := s.wait(); code != 0 {
 					t.Fatalf("%s ended with code %d:\n%s", s.name, code, s.output)
 				}
 			}
@@ -84,12 +83,14 @@ type consumer struct {
 // second starts a service once more and returns when it has joined its group.
 func second(t *testing.T, at platform.Running, name string) *consumer {
 	t.Helper()
-	addr := freeAddr(t)
-	c := &consumer{name: name, url: "http://" + addr, process: start(t, []string{
+	c := &consumer{name: name, process: start(t, []string{
 		"QUOKKA_KAFKA_BROKERS=" + at.KafkaText(), "QUOKKA_REGISTRY_URL=" + at.RegistryURL, "QUOKKA_POSTGRES_URL=" + at.PostgresURL,
-		"QUOKKA_SMTP_ADDR=" + at.SMTP, "OTEL_EXPORTER_OTLP_ENDPOINT=" + at.OTLP, "QUOKKA_" + strings.ToUpper(name) + "_ADDR=" + addr,
+		"QUOKKA_SMTP_ADDR=" + at.SMTP, "OTEL_EXPORTER_OTLP_ENDPOINT=" + at.OTLP, "QUOKKA_" + strings.ToUpper(name) + "_ADDR=127.0.0.1:0",
 	}, name)}
-	eventually(t, name+" joins its group", 30*time.Second, func() bool {
+	_, rest, _ := strings.Cut(printed(t, c.process, `"msg":"started"`, "\n"), `"addr":"`)
+	addr, _, _ := strings.Cut(rest, `"`)
+	c.url = "http://" + addr
+	eventually(t, name+" joins its group", func() bool {
 		select {
 		case <-c.ended:
 			t.Fatalf("%s ended:\n%s", name, c.output)
@@ -156,7 +157,7 @@ func interrupted(t *testing.T, at platform.Running, place func() string) (order 
 		t.Fatal(err)
 	}
 	order = place()
-	eventually(t, "inventory waits for the row", 20*time.Second, func() bool {
+	eventually(t, "inventory waits for the row", func() bool {
 		var ended int
 		err := tx.QueryRow(ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity
 			where datname = 'quokka_inventory' and wait_event_type = 'Lock' and pg_backend_pid() = any(pg_blocking_pids(pid))`).Scan(&ended)
@@ -226,7 +227,7 @@ func jaeger(t *testing.T, binary string) (otlp, query string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	eventually(t, "Jaeger answers", 30*time.Second, func() bool {
+	eventually(t, "Jaeger answers", func() bool {
 		status, _ := fetch(t, "http://"+ask+"/api/services")
 		accepting, _ := fetch(t, "http://"+receive+"/v1/traces")
 		return status == http.StatusOK && accepting != 0

@@ -287,6 +287,12 @@ func TestRestart(t *testing.T) {
 	h := start(t)
 	customer := h.customer()
 	o := h.place(customer)
+	h.names(customer, 1)
+	// A relay that has to end before it has noted what it published, publishes it
+	// again; the service gives it two seconds.
+	kittest.Eventually(t, "the relay has noted what it published", func() bool {
+		return h.count(`select count(*) from (select target from outbox.progress order by n desc limit 1) newest where target is null`) == 1
+	})
 	if err := h.Stop(); err != nil {
 		t.Fatalf("first run ended with: %v", err)
 	}

@@ -32,7 +32,7 @@ const (
 // everything says that slow blocks are run too: make docs-test.
 var everything = os.Getenv("QUOKKA_DOCS_ALL") != ""
 
-// How long a block may take.
+// How long a block may take, and the start and the end of a platform.
 const (
 	patience     = 5 * time.Minute
 	slowPatience = 40 * time.Minute
@@ -64,7 +64,7 @@ func available(name string) bool {
 }
 
 var dockerAnswers = sync.OnceValue(func() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return exec.CommandContext(ctx, "docker", "info").Run() == nil
 })
@@ -207,7 +207,7 @@ func start(t *testing.T, dir, command string) *running {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	var p platform.Running
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		var err error
 		if p, err = platform.Load(at.data); err == nil {
 			break
@@ -220,7 +220,7 @@ func start(t *testing.T, dir, command string) *running {
 		if time.Now().After(deadline) {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
-			t.Fatalf("%s: no platform after three minutes:\n%s", command, &output)
+			t.Fatalf("%s: no platform after %s:\n%s", command, patience, &output)
 		}
 	}
 	t.Cleanup(func() {
@@ -230,10 +230,10 @@ func start(t *testing.T, dir, command string) *running {
 			if err != nil {
 				t.Errorf("%s: %v\n%s", command, err, &output)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-ended
-			t.Errorf("%s did not end within a minute:\n%s", command, &output)
+			t.Errorf("%s did not end within %s:\n%s", command, patience, &output)
 		}
 	})
 	return at

@@ -120,16 +120,16 @@ func TestShell(t *testing.T) {
 		fails  bool
 	}{
 		{plain, "A=1\necho one; echo two >&2", "one\ntwo\n", 0, false},
-		{plain, "sleep 60 & JOB=$!\necho $A", "1\n", 0, false},
+		{plain, "sleep 600 & JOB=$!\necho $A", "1\n", 0, false},
 		{block{attrs: map[string]string{"exit": "3"}}, "echo no; exit 3; echo never", "no\n", 3, false},
 		{block{attrs: map[string]string{"exit": "1"}}, "false; echo never", "", 1, false},
-		{block{attrs: map[string]string{"until": "ready"}}, "echo ready; sleep 60", "ready\n", 0, false},
+		{block{attrs: map[string]string{"until": "ready"}}, "echo ready; sleep 600", "ready\n", 0, false},
 		{block{attrs: map[string]string{"until": "ready"}}, "echo not", "", 0, true},
 		{plain, "kill $JOB; cat; yes | head -1", "y\n", 0, false},
 		{plain, "echo before; false; echo after", "before\n", 1, false},
 		{plain, "echo dead", "", 0, true},
 	} {
-		output, code, err := s.run(tc.b, tc.script, 10*time.Second)
+		output, code, err := s.run(tc.b, tc.script, patience)
 		if code != tc.code || (err != nil) != tc.fails || !tc.fails && output != tc.output {
 			t.Errorf("%q: %q, code %d, %v", tc.script, output, code, err)
 		}

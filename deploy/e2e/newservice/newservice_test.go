@@ -23,6 +23,10 @@ import (
 	"github.com/quokka-stream/quokka/deploy/platform"
 )
 
+// patience is how long anything may take to happen, on a slow machine that does
+// other things too.
+const patience = 5 * time.Minute
+
 // made are services with every combination of what may be asked for: events whose
 // types are known and rows of tables, none, one and two topics of their own, those
 // of a service made before, with a database and without, with an API and without.
@@ -106,7 +110,7 @@ func takesPart(t *testing.T, quokka string) {
 		}
 	}()
 	var at platform.Running
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		var err error
 		if at, err = platform.Load(dir); err == nil {
 			break
@@ -118,7 +122,7 @@ func takesPart(t *testing.T, quokka string) {
 		default:
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("quokka up: not ready within two minutes: %v", err)
+			t.Fatalf("quokka up: not ready within %s: %v", patience, err)
 		}
 	}
 
@@ -141,7 +145,7 @@ func takesPart(t *testing.T, quokka string) {
 		"paudit +process orders.v1", "parchive +process inventory.v1", "pmonitor +process orders.v1", "pwatch +process orders.v1",
 	}
 	trace, missing := "", "all"
-	for deadline := time.Now().Add(30 * time.Second); missing != "" && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); missing != "" && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		trace, missing = run(t, dir, quokka, "trace", order, "--data-dir", dir), ""
 		for _, hop := range want {
 			if !regexp.MustCompile(hop).MatchString(trace) {

@@ -56,7 +56,7 @@ func (b *bench) consumer(edit func(*consume.Config)) *consume.Consumer {
 	cfg := consume.Config{
 		Group: b.group, Brokers: b.brokers, Pool: b.pool, Concurrency: 8,
 		Backoff:        consume.Backoff{Min: 5 * time.Millisecond, Max: 20 * time.Millisecond, Budget: 300 * time.Millisecond},
-		CommitInterval: 20 * time.Millisecond, DrainTimeout: 2 * time.Second,
+		CommitInterval: 20 * time.Millisecond, DrainTimeout: time.Minute,
 	}
 	if edit != nil {
 		edit(&cfg)

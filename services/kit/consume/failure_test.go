@@ -40,7 +40,7 @@ func TestFailingKeyWaitsOthersGoOn(t *testing.T) {
 	ks := keys(5)
 	b.produce(ks, 4)
 	var healed atomic.Bool
-	c := b.consumer(func(cfg *consume.Config) { cfg.Backoff.Budget = time.Minute })
+	c := b.consumer(func(cfg *consume.Config) { cfg.Backoff.Budget = time.Hour })
 	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
 		if err := b.effect(ctx, tx, m); err != nil {
 			return err
@@ -74,7 +74,7 @@ func TestDeadLetterHasTheOriginalBytes(t *testing.T) {
 	}
 	b.send(poison, &kgo.Record{Topic: b.topic, Key: poison.Key, Value: []byte("next")})
 	var attempts atomic.Int32
-	c := b.consumer(nil)
+	c := b.consumer(func(cfg *consume.Config) { cfg.Backoff.Budget = 2 * time.Second }) // for three attempts at least
 	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
 		if m.ID == "poison" {
 			attempts.Add(1)
@@ -120,7 +120,8 @@ func TestOutcomes(t *testing.T) {
 		b.send(&kgo.Record{Topic: b.topic, Key: []byte(name), Value: []byte(name)})
 	}
 	c := b.consumer(func(cfg *consume.Config) {
-		cfg.HandlerTimeout, cfg.Backoff.Budget = time.Second, time.Minute
+		// Every attempt but the one that sleeps is to end within the timeout.
+		cfg.HandlerTimeout, cfg.Backoff.Budget = 4*time.Second, time.Hour
 	})
 	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
 		name := string(m.Record.Key)
@@ -136,7 +137,7 @@ func TestOutcomes(t *testing.T) {
 		case name == "retry" && n < 3:
 			return consume.Retry(errBoom, time.Millisecond)
 		case name == "timeout" && n < 2:
-			_, err := tx.Exec(ctx, `select pg_sleep(10)`)
+			_, err := tx.Exec(ctx, `select pg_sleep(60)`)
 			return err
 		}
 		return b.effect(ctx, tx, m)
@@ -188,7 +189,7 @@ func TestWatermarkWaitsForTheDeadLetter(t *testing.T) {
 	b.produce([]string{"a", "b"}, 1)
 	var calls atomic.Int32
 	log := &lines{}
-	c := b.consumer(func(cfg *consume.Config) { cfg.HandlerTimeout = 300 * time.Millisecond; cfg.Logger = log.logger() })
+	c := b.consumer(func(cfg *consume.Config) { cfg.HandlerTimeout = time.Second; cfg.Logger = log.logger() })
 	c.OnRecord(b.topic, func(context.Context, pgx.Tx, *consume.Message) error {
 		calls.Add(1)
 		return consume.Reject(errBoom)
