@@ -32,6 +32,7 @@ func TestSaveEndsWithItsContext(t *testing.T) {
 	var off atomic.Bool
 	opts := []kgo.Opt{kgo.SeedBrokers(brokertest.Brokers(t)...)}
 	client, err := kgo.NewClient(append(opts[:1:1], kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequestTimeoutOverhead(10*time.Minute), // not the client is to give up
 		kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 			return muted{c, &off}, err
@@ -58,7 +59,7 @@ func TestSaveEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the context's end", err)
 		}
-	case <-time.After(8 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the save outlives its context")
 	}
 }

@@ -113,6 +113,7 @@ func serve(ctx context.Context, addr string, relay *cdc.Relay, metrics prometheu
 	if err != nil {
 		return nil, fmt.Errorf("listen for metrics on %s: %w; choose another address with --metrics (QUOKKA_CDC_METRICS)", addr, err)
 	}
+	log.Info("metrics and health are served", "addr", ln.Addr().String())
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

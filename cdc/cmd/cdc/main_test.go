@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -45,23 +46,27 @@ func TestCommand(t *testing.T) {
 	go func() { _ = reg.Serve() }()
 	defer func() { _ = reg.Close() }()
 
-	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("QUOKKA_POSTGRES_URL", database)
 	t.Setenv("QUOKKA_KAFKA_BROKERS", strings.Join(brokers, ","))
 	t.Setenv("QUOKKA_REGISTRY_URL", "http://"+reg.Addr())
 	t.Setenv("QUOKKA_CDC_SOURCES", "command="+name)
-	t.Setenv("QUOKKA_CDC_METRICS", metrics)
+	t.Setenv("QUOKKA_CDC_METRICS", "127.0.0.1:0")
 	t.Setenv("QUOKKA_CDC_STATE_TOPIC", fmt.Sprintf("state.%s.%d", name, time.Now().UnixNano()))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, nil, io.Discard) }()
+	log, out := io.Pipe()
+	go func() {
+		ended <- run(ctx, nil, out)
+		_ = out.Close()
+	}()
+	metrics := ""
+	for lines := bufio.NewScanner(log); metrics == ""; {
+		if !lines.Scan() {
+			t.Fatalf("it ended before it served metrics: %v", <-ended)
+		}
+		_, metrics, _ = strings.Cut(lines.Text(), "metrics and health are served\" addr=")
+	}
+	go func() { _, _ = io.Copy(io.Discard, log) }()
 
 	get := func(path string) (int, string) {
 		resp, err := http.Get("http://" + metrics + path)
