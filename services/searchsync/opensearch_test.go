@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/quokka-stream/quokka/services/internal/kittest"
 	"github.com/quokka-stream/quokka/services/kit/consume"
 )
 
@@ -230,12 +231,7 @@ func TestOpenSearchConflicts(t *testing.T) {
 // and needs no second start of ours when it comes; an index that somebody
 // deleted is made again.
 func TestOpenSearchComesLater(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
+	address := kittest.Unused(t)
 	gone := false
 	e := &engine{answers: map[string]func(int, string) (int, string){"POST /_bulk": func(_ int, body string) (int, string) {
 		return 200, bulkAnswer(body, func(int) (int, string) {
@@ -254,7 +250,8 @@ func TestOpenSearchComesLater(t *testing.T) {
 			}
 		}
 	}
-	if listener, err = net.Listen("tcp", address); err != nil {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
 	e.Server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: e}} //nolint:gosec // a test's

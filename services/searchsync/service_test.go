@@ -160,9 +160,7 @@ func testFollows(t *testing.T, cfg searchsync.Config) {
 // waits, and goes on by itself.
 func TestWaitsForOpenSearch(t *testing.T) {
 	platform := kittest.NewPlatform(t)
-	listener := kittest.Listener(t)
-	address := listener.Addr().String()
-	listener.Close()
+	address := kittest.Unused(t)
 	cfg := searchsync.Config{Config: platform.Config, SearchURL: "http://" + address, Listener: kittest.Listener(t)}
 	service, err := searchsync.New(t.Context(), cfg, kittest.Telemetry(t, telemetry.Config{Service: searchsync.Name}))
 	if err != nil {
@@ -180,7 +178,7 @@ func TestWaitsForOpenSearch(t *testing.T) {
 		t.Errorf("a search meanwhile: %d %s", a.Status, a.Body)
 	}
 
-	listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -48,15 +49,27 @@ func build(t *testing.T) string {
 	return bin
 }
 
+// The port of a broker that comes back is none of those that systems give to
+// outgoing connections and to listeners that take any: one of these could have it
+// meanwhile.
+const lowestPort, ports = 20_000, 12_000
+
+var nextPort atomic.Int32
+
+func init() { nextPort.Store(rand.Int32N(ports)) }
+
 func freePort(t *testing.T) string {
 	t.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range ports {
+		addr := fmt.Sprintf("127.0.0.1:%d", lowestPort+nextPort.Add(1)%ports)
+		if ln, err := lc.Listen(t.Context(), "tcp", addr); err == nil {
+			_ = ln.Close()
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatalf("no free port from %d to %d", lowestPort, lowestPort+ports)
+	return ""
 }
 
 // start returns when the broker listens, and how long that took.

@@ -20,7 +20,7 @@ func TestComposeUp(t *testing.T) {
 	begin := time.Now()
 	e.up()
 	t.Logf("everything is healthy after %.1f s", time.Since(begin).Seconds())
-	if code := e.await("demo", 2*time.Minute); code != 0 {
+	if code := e.await("demo"); code != 0 {
 		t.Fatalf("demo ended with %d:\n%s", code, e.running["demo"].output)
 	}
 	out := e.running["demo"].output.String()
@@ -44,7 +44,7 @@ func TestComposeUp(t *testing.T) {
 	examples := exemplars(t, e, "order:8101", "inventory:8102", "notification:8103", "search-sync:8104")
 	// The same again, as after `docker compose restart setup`: nothing changes.
 	e.start("setup")
-	if code := e.await("setup", time.Minute); code != 0 {
+	if code := e.await("setup"); code != 0 {
 		t.Errorf("setup ended with %d the second time:\n%s", code, e.running["setup"].output)
 	}
 	e.down()

@@ -23,7 +23,7 @@ import (
 // tells of the platform's topics and groups.
 func checkConsole(t *testing.T, e *engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:" + e.port("broker", "9092")))
 	if err != nil {

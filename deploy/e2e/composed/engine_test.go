@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -26,9 +27,14 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/quokka-stream/quokka/deploy/compose"
+	"github.com/quokka-stream/quokka/deploy/kafka"
 	"github.com/quokka-stream/quokka/deploy/mailsink"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 )
+
+// patience is how long anything may take to happen, on a slow machine that does
+// other things too.
+const patience = 5 * time.Minute
 
 // engine runs a compose project as processes of this machine.
 type engine struct {
@@ -108,11 +114,19 @@ func (e *engine) listen(address string) net.Listener {
 	return l
 }
 
-// port is the port here for a service's port there.
+// port is the port here for a service's port there. The service listens on it some
+// time later, so it is none of those that anybody may be given meanwhile.
 func (e *engine) port(service, port string) string {
+	e.t.Helper()
 	address := service + ":" + port
-	if e.ports[address] == 0 {
-		e.listen(address).Close()
+	for e.ports[address] == 0 {
+		free, err := kafka.FreePort(1)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if !slices.Contains(slices.Collect(maps.Values(e.ports)), free) {
+			e.ports[address] = free
+		}
 	}
 	return strconv.Itoa(e.ports[address])
 }
@@ -237,7 +251,7 @@ func (e *engine) dependenciesRun(name string) bool {
 		case types.ServiceConditionHealthy:
 			e.awaitHealthy(dep)
 		case types.ServiceConditionCompletedSuccessfully:
-			if code := e.await(dep, time.Minute); code != 0 {
+			if code := e.await(dep); code != 0 {
 				e.t.Fatalf("%s ended with %d:\n%s", dep, code, e.running[dep].output)
 			}
 		}
@@ -268,7 +282,7 @@ func (e *engine) start(name string) {
 func (e *engine) awaitHealthy(name string) {
 	e.t.Helper()
 	s := e.project.Services[name]
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(patience)
 	for {
 		check := e.command(e.t.Context(), s, s.HealthCheck.Test[2:])
 		out, err := check.CombinedOutput()
@@ -288,7 +302,7 @@ func (e *engine) awaitHealthy(name string) {
 }
 
 // await waits for a service to end and returns its exit code.
-func (e *engine) await(name string, patience time.Duration) int {
+func (e *engine) await(name string) int {
 	e.t.Helper()
 	c := e.running[name]
 	select {
@@ -307,7 +321,7 @@ func (e *engine) down() {
 		_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	for name, c := range e.running {
-		if code := e.await(name, 20*time.Second); code != 0 {
+		if code := e.await(name); code != 0 {
 			e.t.Errorf("%s ended with %d:\n%s", name, code, c.output)
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -42,6 +44,22 @@ func Listener(t testing.TB) net.Listener {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// Unused is an address at which nobody listens until the test does. Its port is none
+// of those that systems give to outgoing connections and to listeners that take any.
+func Unused(t testing.TB) string {
+	t.Helper()
+	const lowest, ports = 20_000, 12_000
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(ports))
+		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr); err == nil {
+			_ = l.Close()
+			return addr
+		}
+	}
+	t.Fatalf("no free port from %d to %d", lowest, lowest+ports)
+	return ""
 }
 
 // Telemetry makes a service's telemetry; its log becomes the test's if it fails.
