@@ -1,10 +1,7 @@
 package consumergroup
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,14 +9,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/scenario"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the scenarios print into their files")
-
 // stage runs the commands of a scenario file on one group.
-//
-// A file has blocks, one blank line between: command lines, a line ----, and what
-// they print. Lines that begin with # are comments.
 type stage struct {
 	t       *testing.T
 	cfg     *Config
@@ -233,45 +226,5 @@ func (s *stage) joinRequest(a args) group.JoinRequest {
 }
 
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scenarios", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newStage(t)
-			var got strings.Builder
-			for i, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
-				if i > 0 {
-					got.WriteString("\n")
-				}
-				input, _, hasOutput := strings.Cut(block+"\n", "----\n")
-				got.WriteString(input)
-				var out strings.Builder
-				commands := 0
-				for line := range strings.Lines(input) {
-					if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-						out.WriteString(s.run(line))
-						commands++
-					}
-				}
-				if commands > 0 || hasOutput {
-					got.WriteString("----\n" + out.String())
-				}
-			}
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got.String() != strings.TrimSpace(string(data))+"\n" {
-				t.Errorf("%s differs; run with -rewrite and read the difference. Got:\n%s", file, got.String())
-			}
-		})
-	}
+	scenario.Run(t, func(t *testing.T) func(string) string { return newStage(t).run })
 }

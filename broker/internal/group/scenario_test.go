@@ -1,22 +1,16 @@
 package group
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/scenario"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the scenarios print into their files")
-
 // world runs the commands of a scenario file on one group.
-//
-// A file has blocks, one blank line between: command lines, a line ----, and what
-// they print. Lines that begin with # are comments.
 type world struct {
 	t   *testing.T
 	cfg Config
@@ -204,45 +198,5 @@ func (w *world) check() {
 }
 
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scenarios", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t)
-			var got strings.Builder
-			for i, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
-				if i > 0 {
-					got.WriteString("\n")
-				}
-				input, _, hasOutput := strings.Cut(block+"\n", "----\n")
-				got.WriteString(input)
-				var out strings.Builder
-				commands := 0
-				for line := range strings.Lines(input) {
-					if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-						out.WriteString(w.run(line))
-						commands++
-					}
-				}
-				if commands > 0 || hasOutput {
-					got.WriteString("----\n" + out.String())
-				}
-			}
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got.String() != strings.TrimSpace(string(data))+"\n" {
-				t.Errorf("%s differs; run with -rewrite and read the difference. Got:\n%s", file, got.String())
-			}
-		})
-	}
+	scenario.Run(t, func(t *testing.T) func(string) string { return newWorld(t).run })
 }

@@ -1,17 +1,14 @@
 package txn
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-var rewrite = flag.Bool("rewrite", false, "write what the scenarios print into their files")
+	"github.com/quokka-stream/quokka/broker/internal/scenario"
+)
 
 // world runs the commands of a scenario file on one transactional id.
 type world struct {
@@ -90,39 +87,7 @@ func (w *world) run(line string) string {
 }
 
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scenarios", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := &world{t: t, now: time.UnixMilli(0), txn: New("id")}
-			var got strings.Builder
-			for i, block := range strings.Split(strings.TrimSpace(string(data)), "\n\n") {
-				if i > 0 {
-					got.WriteString("\n")
-				}
-				input, _, _ := strings.Cut(block+"\n", "----\n")
-				got.WriteString(input + "----\n")
-				for line := range strings.Lines(input) {
-					if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-						got.WriteString(w.run(line))
-					}
-				}
-			}
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got.String()), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got.String() != strings.TrimSpace(string(data))+"\n" {
-				t.Errorf("%s differs; run with -rewrite and read the difference. Got:\n%s", file, got.String())
-			}
-		})
-	}
+	scenario.Run(t, func(t *testing.T) func(string) string {
+		return (&world{t: t, now: time.UnixMilli(0), txn: New("id")}).run
+	})
 }
