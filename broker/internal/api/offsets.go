@@ -12,6 +12,18 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 )
 
+// commitOf is an offset that a request commits; hasEpoch: its version has leader epochs.
+func commitOf(t *cluster.Topic, index int32, offset int64, epoch int32, hasEpoch bool, metadata *string) coordinator.Commit {
+	c := coordinator.Commit{TopicPartition: coordinator.TopicPartition{Topic: t.Name, Partition: index}, Offset: offset, LeaderEpoch: -1}
+	if hasEpoch {
+		c.LeaderEpoch = epoch
+	}
+	if metadata != nil {
+		c.Metadata = *metadata
+	}
+	return c
+}
+
 func (h *Handler) offsetCommit(ctx context.Context, c *call, kreq kmsg.Request) (kmsg.Response, error) {
 	req := kreq.(*kmsg.OffsetCommitRequest)
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
@@ -33,17 +45,7 @@ func (h *Handler) offsetCommit(ctx context.Context, c *call, kreq kmsg.Request) 
 				a.ErrorCode = errcode.UnknownTopicOrPartition
 			}
 			if a.ErrorCode == errcode.None {
-				commit := coordinator.Commit{
-					TopicPartition: coordinator.TopicPartition{Topic: topic.Name, Partition: p.Partition},
-					Offset:         p.Offset, LeaderEpoch: p.LeaderEpoch,
-				}
-				if req.Version < 6 {
-					commit.LeaderEpoch = -1
-				}
-				if p.Metadata != nil {
-					commit.Metadata = *p.Metadata
-				}
-				commits, places = append(commits, commit), append(places, place{i, j})
+				commits, places = append(commits, commitOf(topic, p.Partition, p.Offset, p.LeaderEpoch, req.Version >= 6, p.Metadata)), append(places, place{i, j})
 			}
 			out.Partitions = append(out.Partitions, a)
 		}

@@ -183,17 +183,7 @@ func (h *Handler) txnOffsetCommit(ctx context.Context, c *call, kreq kmsg.Reques
 				a.ErrorCode = errcode.UnknownTopicOrPartition
 			}
 			if a.ErrorCode == errcode.None {
-				commit := coordinator.Commit{
-					TopicPartition: coordinator.TopicPartition{Topic: topic.Name, Partition: p.Partition},
-					Offset:         p.Offset, LeaderEpoch: p.LeaderEpoch,
-				}
-				if req.Version < 2 {
-					commit.LeaderEpoch = -1
-				}
-				if p.Metadata != nil {
-					commit.Metadata = *p.Metadata
-				}
-				commits, places = append(commits, commit), append(places, place{i, j})
+				commits, places = append(commits, commitOf(topic, p.Partition, p.Offset, p.LeaderEpoch, req.Version >= 2, p.Metadata)), append(places, place{i, j})
 			}
 			out.Partitions = append(out.Partitions, a)
 		}

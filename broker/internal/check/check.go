@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -223,12 +222,4 @@ func DataDir(fs fsys.FS, file string) (string, bool) {
 			return "", false
 		}
 	}
-}
-
-// topicsKnown are the names of all topics, in order.
-func topicsKnown(img *cluster.Image) []string {
-	if img == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(img.Topics()))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -74,7 +75,7 @@ func (r *Report) sayCluster(w io.Writer) {
 		return
 	}
 	img, _ := r.fold()
-	fmt.Fprintf(w, "%s: %d topics are left: %s\n", r.Cluster.File, len(img.Topics()), strings.Join(topicsKnown(img), " "))
+	fmt.Fprintf(w, "%s: %d topics are left: %s\n", r.Cluster.File, len(img.Topics()), strings.Join(slices.Sorted(maps.Keys(img.Topics())), " "))
 	for _, dir := range r.Unknown {
 		fmt.Fprintf(w, "%s: its topic is lost; it is moved to %s\n", dir, path.Join(r.Dir, lostAndFound))
 	}

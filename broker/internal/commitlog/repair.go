@@ -1,7 +1,6 @@
 package commitlog
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -269,12 +268,7 @@ func Identity(fs fsys.FS, dir string) (id [16]byte, err error) {
 	if err != nil {
 		return id, err
 	}
-	var encoded string
-	if _, err := fmt.Sscanf(string(b), "version: 0\ntopic_id: %s\n", &encoded); err != nil {
-		return id, fmt.Errorf("%s is damaged: %w", name, err)
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || copy(id[:], raw) < len(id) || identity(id) != string(b) {
+	if id = parseIdentity(string(b)); identity(id) != string(b) {
 		return id, fmt.Errorf("%s is damaged", name)
 	}
 	return id, nil

@@ -369,8 +369,9 @@ func (x *Txns) List(ctx context.Context) (out []*txn.Txn, code int16) {
 	return out, errcode.None
 }
 
-// WriteMarker ends a producer's transaction in one partition, on an administrator's
-// word, and returns when that is durable.
+// WriteMarker ends a producer's transaction in one partition and returns when that is
+// durable: on an administrator's word, or where a partition was found with one that its
+// coordinator does not have.
 func (x *Txns) WriteMarker(ctx context.Context, p txn.Partition, producerID int64, epoch int16, m record.Marker) int16 {
 	r := x.stageMarker(ctx, p, producerID, epoch, m)
 	if r.code != errcode.None || r.wait == nil {

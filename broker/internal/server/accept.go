@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ func (s *Server) Stats() []Stats {
 // start runs a connection, or closes it where too many are open. It waits where new
 // ones come too fast.
 func (s *Server) start(l *listening, nc net.Conn) {
-	host := remoteHost(nc.RemoteAddr())
+	host := hostOf(addrOf(nc))
 	bounds := s.cfg.Bounds(l.Name, host)
 	s.throttle(l, bounds)
 	s.mu.Lock()
@@ -129,16 +130,21 @@ func (s *Server) throttle(l *listening, b Bounds) {
 	}
 }
 
-// remoteHost is the host of a client's address, "" for this machine itself.
-func remoteHost(a net.Addr) string {
-	host, _, err := net.SplitHostPort(a.String())
+// addrOf is the address that a connection comes from; the zero one where it has none.
+func addrOf(nc net.Conn) netip.Addr {
+	a, err := netip.ParseAddrPort(nc.RemoteAddr().String())
 	if err != nil {
-		return "" // a connection that is no network's
+		return netip.Addr{} // a connection that is no network's
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+	return a.Addr().Unmap()
+}
+
+// hostOf names an address; "" is this machine itself, and what comes by no network.
+func hostOf(a netip.Addr) string {
+	if !a.IsValid() || a.IsLoopback() {
 		return ""
 	}
-	return host
+	return a.String()
 }
 
 // pace is when the next of a row of events may happen: rate per second, a second's

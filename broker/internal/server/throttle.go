@@ -3,23 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"net"
-	"net/netip"
 	"os"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/limit"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
-
-// addrOf is the address that a connection comes from; the zero one where it has none.
-func addrOf(nc net.Conn) netip.Addr {
-	a, ok := nc.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Addr{}
-	}
-	return a.AddrPort().Addr()
-}
 
 // tooFast holds a connection that came sooner after others than its address may, and
 // says so. It is held, unread, before it is closed: a client that is refused at once
