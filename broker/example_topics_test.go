@@ -64,7 +64,7 @@ func Example_replay() {
 		"retention.ms": kadm.StringPtr("604800000"), "retention.bytes": kadm.StringPtr("1073741824"), // a week, or a GiB
 	}, "temperatures")
 	check(err)
-	midnight := time.Now().Truncate(24 * time.Hour)
+	midnight := time.Now().Add(-24 * time.Hour).Truncate(24 * time.Hour) // yesterday's: the future is refused
 	for hour := range 4 {
 		r := kgo.StringRecord(fmt.Sprintf("%d degrees at %d:00", 10+hour, hour))
 		r.Timestamp = midnight.Add(time.Duration(hour) * time.Hour)
