@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -169,7 +170,8 @@ func TestTimeouts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := serve(t, &echo{}, c.principal, nil)
+				var log bytes.Buffer
+				w := serve(t, &echo{}, c.principal, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 				conn := w.dial()
 				if c.send != nil {
 					write(t, conn, c.send)
@@ -180,6 +182,9 @@ func TestTimeouts(t *testing.T) {
 				synctest.Wait()
 				if w.hit(c.limit) != 1 {
 					t.Errorf("counted %d times", w.hit(c.limit))
+				}
+				if told := strings.Contains(log.String(), "quokka.login.timeout.ms"); told != (c.limit == limit.Login) {
+					t.Errorf("the log says: %s", &log)
 				}
 			})
 		})

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"os"
 	"time"
@@ -35,7 +36,8 @@ func (c *conn) hold(d time.Duration) {
 	}
 }
 
-// ended counts which limit, if any, ended the connection's reading.
+// ended counts which limit, if any, ended the connection's reading. A login that took
+// too long is told as well: all that its client says is that the connection has gone.
 func (c *conn) ended(err error) {
 	var frame *wire.FrameError
 	authenticated := c.session.Authenticated()
@@ -51,6 +53,9 @@ func (c *conn) ended(err error) {
 	case !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) || c.draining.Load():
 	case !authenticated:
 		c.srv.cfg.Hits.Hit(limit.Login)
+		if tc, ok := c.nc.(*tls.Conn); !ok || tc.ConnectionState().HandshakeComplete { // else it was told
+			c.srv.cfg.Logger.Info("connection closed: the client has not authenticated within quokka.login.timeout.ms", "client", c.session.Remote, "listener", c.ln.Name)
+		}
 	default:
 		c.srv.cfg.Hits.Hit(limit.Idle)
 	}
