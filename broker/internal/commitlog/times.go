@@ -140,17 +140,12 @@ func (v *view) recordAt(pos int64, info *record.Info, ts, from int64) (f Found, 
 	if err != nil {
 		return f, false, err
 	}
-	var r record.Reader
-	if err := r.Reset(b, 0); err != nil {
+	f.Offset, f.Timestamp, ok, err = record.FirstSince(b, ts, from)
+	if err != nil {
 		return f, false, fmt.Errorf("segment %s, position %d: %w", fileName(v.seg.dir, v.seg.base, logSuffix), pos, err)
 	}
-	var rec record.Record
-	for r.Next(&rec) {
-		if rec.Timestamp >= ts && rec.Offset >= from {
-			return Found{Offset: rec.Offset, Timestamp: rec.Timestamp, Epoch: info.LeaderEpoch}, true, nil
-		}
-	}
-	return f, false, r.Err()
+	f.Epoch = info.LeaderEpoch
+	return f, ok, nil
 }
 
 // maxBelow returns the largest timestamp of batches in [start, limit), and an offset
