@@ -192,7 +192,7 @@ func TestJournalWithoutSpace(t *testing.T) {
 	})
 	journaled := func() bool {
 		before := e.c.Stats().Journaled
-		e.durable(batch(1, 10), Client)
+		e.durable(batch(1, 400), Client) // half of its record is no whole one
 		return e.c.Stats().Journaled > before
 	}
 	eventually(t, "rounds go to the journal", journaled)
