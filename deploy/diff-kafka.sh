@@ -4,7 +4,8 @@
 # for. Arguments go to the test: -rewrite writes the golden files anew.
 set -eu
 cd "$(dirname "$0")/.."
-address=$(${GO:-go} run ./deploy/kafka/run up | tail -n 1)
+up=$(${GO:-go} run ./deploy/kafka/run up) # not into a pipe, whose exit code is that of its end
+address=$(echo "$up" | tail -n 1)
 case $address in
 "not run: "*)
 	echo "diff-kafka: $address"

@@ -3,7 +3,8 @@
 # Apache Kafka; then three nodes, of which one is killed during the demo.
 set -eu
 cd "$(dirname "$0")/.."
-address=$(${GO:-go} run ./deploy/kafka/run up | tail -n 1)
+up=$(${GO:-go} run ./deploy/kafka/run up) # not into a pipe, whose exit code is that of its end
+address=$(echo "$up" | tail -n 1)
 case $address in
 "not run: "*)
 	echo "kafka-test: $address"

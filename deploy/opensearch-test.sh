@@ -3,7 +3,8 @@
 # OpenSearch and the platform killed meanwhile.
 set -eu
 cd "$(dirname "$0")/.."
-address=$(${GO:-go} run ./deploy/opensearch/run up | tail -n 1)
+up=$(${GO:-go} run ./deploy/opensearch/run up) # not into a pipe, whose exit code is that of its end
+address=$(echo "$up" | tail -n 1)
 case $address in
 "not run: "*)
 	echo "opensearch-test: $address"

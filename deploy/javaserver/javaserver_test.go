@@ -138,3 +138,27 @@ func TestEnded(t *testing.T) {
 		}
 	}
 }
+
+// TestScripts: where the server does not start, the scripts that test on it fail.
+// An empty address would have them test on what Quokka brings along.
+func TestScripts(t *testing.T) {
+	for _, name := range []string{"kafka-test.sh", "diff-kafka.sh", "opensearch-test.sh"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			called, fake := filepath.Join(dir, "called"), filepath.Join(dir, "go")
+			script := "#!/bin/sh\necho \"$1\" >>" + called + "\n[ \"$1\" != run ]\n"
+			if err := os.WriteFile(fake, []byte(script), 0o700); err != nil { //nolint:gosec // it is executed
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "sh", filepath.Join("..", name)) //nolint:gosec // one of ours
+			cmd.Env = append(os.Environ(), "GO="+fake)
+			out, err := cmd.CombinedOutput()
+			if err == nil {
+				t.Errorf("it passed: %s", out)
+			}
+			if lines, err := os.ReadFile(called); string(lines) != "run\n" {
+				t.Errorf("it called go for %q (%v): %s", lines, err, out)
+			}
+		})
+	}
+}

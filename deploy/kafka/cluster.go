@@ -151,8 +151,17 @@ func (c *Cluster) Tool(ctx context.Context, class string, args ...string) *exec.
 	return c.java(ctx, class, args...)
 }
 
-// Up starts the nodes that do not run and returns when all of them serve.
-func (c *Cluster) Up(ctx context.Context) error {
+// Up starts the nodes that do not run and returns when all of them serve. If they
+// do not, those that it started are ended again.
+func (c *Cluster) Up(ctx context.Context) (err error) {
+	var started []node
+	defer func() {
+		if err != nil {
+			for _, n := range started {
+				_ = n.process().Kill(context.WithoutCancel(ctx)) // it may be what has ended
+			}
+		}
+	}()
 	other := &Cluster{cfg: c.cfg}
 	other.cfg.Nodes = 4 - c.cfg.Nodes
 	for _, n := range other.nodes() {
@@ -173,6 +182,7 @@ func (c *Cluster) Up(ctx context.Context) error {
 		if err := n.start(); err != nil {
 			return err
 		}
+		started = append(started, n)
 	}
 	if err := os.WriteFile(c.portFile(), []byte(strconv.Itoa(c.cfg.Port)), 0o600); err != nil {
 		return err

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,6 +22,7 @@ func TestProperties(t *testing.T) {
 			"controller.quorum.voters=1@127.0.0.1:29102,2@127.0.0.1:29103,3@127.0.0.1:29104",
 			"default.replication.factor=3", "min.insync.replicas=2", "offsets.topic.replication.factor=3",
 			"transaction.state.log.replication.factor=3", "transaction.state.log.min.isr=2", "log.dirs=/q/3/node-2/data",
+			"controller.quorum.fetch.timeout.ms=10000",
 		}},
 	}
 	for _, tt := range tests {
@@ -44,6 +47,31 @@ func TestRefusals(t *testing.T) {
 	for _, id := range []int{0, 4} {
 		if err := c.Kill(t.Context(), id); err == nil || !strings.Contains(err.Error(), "the nodes are 1 to 3") {
 			t.Errorf("node %d: %v", id, err)
+		}
+	}
+}
+
+// TestUpFailed: of a cluster that does not come up nothing is left running. Java
+// is a script; it starts the first node and cannot format the second.
+func TestUpFailed(t *testing.T) {
+	dir := t.TempDir()
+	java := filepath.Join(dir, "java")
+	script := "#!/bin/sh\ncase \"$*\" in\n*StorageTool*node-2*) exit 1 ;;\n*StorageTool*) exit 0 ;;\nesac\nwhile :; do sleep 0.05; done\n"
+	if err := os.WriteFile(java, []byte(script), 0o700); err != nil { //nolint:gosec // it is executed
+		t.Fatal(err)
+	}
+	port, err := FreePort(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{cfg: Config{Dir: dir, Nodes: 3, Port: port}, javaPath: java}
+	if err := c.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "format ") {
+		t.Errorf("up: %v", err)
+	}
+	for _, n := range c.nodes() {
+		if n.process().PID() != 0 {
+			t.Errorf("node %d is left running", n.id)
+			_ = n.process().Kill(t.Context())
 		}
 	}
 }

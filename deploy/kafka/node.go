@@ -55,6 +55,13 @@ func (n node) properties() string {
 	lines = append(lines, "offsets.topic.num.partitions=8", "transaction.state.log.num.partitions=8", "share.coordinator.state.topic.num.partitions=8")
 	// Kafka 4.3 assigns once a second at most; small groups need not wait for it.
 	lines = append(lines, "group.consumer.assignment.interval.ms=0", "group.consumer.assignor.offload.enable=false")
+	if n.cluster.cfg.Nodes == 3 {
+		// Kafka's times are for nodes with cores of their own. Three on one busy machine
+		// often miss them: controllers are voted out before they have led, and a node
+		// that hears of none for a minute gives up.
+		lines = append(lines, "controller.quorum.fetch.timeout.ms=10000", "controller.quorum.request.timeout.ms=10000",
+			"controller.quorum.election.timeout.ms=3000", "initial.broker.registration.timeout.ms=120000")
+	}
 	lines = append(lines, n.cluster.cfg.Properties...)
 	return strings.Join(lines, "\n") + "\n"
 }
