@@ -80,6 +80,9 @@ func (b *Broker) open() error {
 	if err := datadir.Make(b.fs, dir); err != nil {
 		return fmt.Errorf("data directory (--data-dir): %w", err)
 	}
+	if err := notKafkas(b.fs, dir); err != nil {
+		return err
+	}
 	lock, err := b.fs.Lock(path.Join(dir, ".lock"))
 	if errors.Is(err, fsys.ErrLocked) {
 		return fmt.Errorf("data directory %s (--data-dir) is in use by another broker: stop that one, or give this one a directory of its own", dir)
@@ -141,6 +144,16 @@ func (b *Broker) open() error {
 	return b.openServer()
 }
 
+// notKafkas refuses a data directory of Apache Kafka's: its topics are not read, and
+// it would not start again beside what is written here.
+func notKafkas(disk fsys.FS, dir string) error {
+	has := func(name string) bool { _, err := disk.Stat(path.Join(dir, name)); return err == nil }
+	if !has("meta.properties") || has("cluster.log") {
+		return nil
+	}
+	return fmt.Errorf("data directory %s (--data-dir, log.dirs) is Apache Kafka's, which has meta.properties there: this broker does not read Kafka's topics, and Kafka would not start beside this one's; name another with --data-dir", dir)
+}
+
 // openCluster reads the cluster log and records this start in it, which raises
 // every leader epoch.
 func (b *Broker) openCluster(dir string) error {
@@ -175,7 +188,11 @@ func (b *Broker) openServer() error {
 		return err
 	}
 	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
-	b.report()
+	missing, err := b.checkMechanisms(b.cluster.Image())
+	if err != nil {
+		return err
+	}
+	b.report(missing)
 	image := b.cluster.Image
 	for i := range b.listeners {
 		if s := b.listeners[i].stores; s != nil {

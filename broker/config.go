@@ -322,7 +322,7 @@ func (c Config) check() error {
 	}
 	for _, s := range c.SuperUsers {
 		if !strings.HasPrefix(s, "User:") {
-			bad("SuperUsers: %q is no principal; write User:%s", s, s)
+			bad("SuperUsers (--super-users, super.users): %q is no principal; write User:%s", s, s)
 		}
 	}
 	errs = append(errs, c.validateConsumer()...)

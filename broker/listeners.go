@@ -214,10 +214,13 @@ func (b *Broker) address(listener string, local net.Addr) (string, int32) {
 }
 
 // report logs where the broker listens, and which settings will have no effect.
-func (b *Broker) report() {
+func (b *Broker) report(missing map[string][]string) {
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		b.cfg.Logger.Info("listening", "listener", l.Name, "protocol", l.protocol(), "addr", l.Listener.Addr().String(), "advertised", l.Advertise)
+		if m := missing[l.Name]; len(m) > 0 {
+			b.cfg.Logger.Warn("mechanisms of sasl.enabled.mechanisms are not offered: this broker has SCRAM-SHA-256, SCRAM-SHA-512 and, over TLS or on loopback, PLAIN", "listener", l.Name, "mechanisms", m)
+		}
 	}
 	var idle []string
 	for _, name := range slices.Sorted(maps.Keys(b.cfg.Settings)) {

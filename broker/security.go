@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quokka-stream/quokka/broker/internal/auth"
@@ -26,14 +28,41 @@ func (b *Broker) served(l *Listener) server.Listener {
 func (b *Broker) mechanisms(listener string) []string {
 	for i := range b.listeners {
 		if l := &b.listeners[i]; l.Name == listener {
-			wanted := l.Mechanisms
-			if v, ok := b.ofListener(b.cluster.Image(), listener, "sasl.enabled.mechanisms"); ok {
-				wanted = cluster.SplitList(v)
-			}
-			return l.mechanisms(l.Listener.Addr(), wanted)
+			return l.mechanisms(l.Listener.Addr(), b.wantedMechanisms(b.cluster.Image(), l))
 		}
 	}
 	return nil
+}
+
+// wantedMechanisms are those that a listener is to offer; none: all that it can.
+func (b *Broker) wantedMechanisms(img *cluster.Image, l *Listener) []string {
+	if v, ok := b.ofListener(img, l.Name, "sasl.enabled.mechanisms"); ok {
+		return cluster.SplitList(v)
+	}
+	return l.Mechanisms
+}
+
+// checkMechanisms refuses a listener by which nobody could log in, and returns what
+// others are to offer and do not.
+func (b *Broker) checkMechanisms(img *cluster.Image) (missing map[string][]string, err error) {
+	missing = map[string][]string{}
+	for i := range b.listeners {
+		l := &b.listeners[i]
+		if !l.SASL {
+			continue
+		}
+		wanted := b.wantedMechanisms(img, l)
+		offered := l.mechanisms(l.Listener.Addr(), wanted)
+		if len(offered) == 0 {
+			return nil, fmt.Errorf("nobody could log in by listener %s: sasl.enabled.mechanisms is %s; name SCRAM-SHA-256, SCRAM-SHA-512 or, over TLS or on loopback, PLAIN", l.Name, strings.Join(wanted, ","))
+		}
+		for _, m := range wanted {
+			if !slices.Contains(offered, m) {
+				missing[l.Name] = append(missing[l.Name], m)
+			}
+		}
+	}
+	return missing, nil
 }
 
 // ofListener is the value that was set, now or at the start, of a setting for a
@@ -76,6 +105,9 @@ func (b *Broker) milliseconds(name string) time.Duration {
 func (b *Broker) checkConfigs(img *cluster.Image) error {
 	if errs := checkLeast(img.BrokerConfig, b.listeners); len(errs) > 0 {
 		return errs[0]
+	}
+	if _, err := b.checkMechanisms(img); err != nil {
+		return err
 	}
 	for i := range b.listeners {
 		l := &b.listeners[i]

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -83,5 +84,36 @@ func TestStartRaisesEpochs(t *testing.T) {
 		if now[got[start]] == 0 {
 			t.Errorf("start %d: records have leader epochs %d, partitions %v", start, got, now)
 		}
+	}
+}
+
+// TestKafkasDirectory: a data directory of Apache Kafka's is left as it is.
+func TestKafkasDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "meta.properties"), []byte("version=1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Open(broker.Config{DataDir: dir, Listen: "127.0.0.1:0"})
+	if err == nil {
+		_ = b.Close()
+		t.Fatal("it was opened")
+	}
+	if !strings.Contains(err.Error(), "--data-dir") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("in it are %v, %v", entries, err)
+	}
+}
+
+// TestNobodyCouldLogIn: a listener that would offer no mechanism is refused.
+func TestNobodyCouldLogIn(t *testing.T) {
+	b, err := broker.Open(broker.Config{InMemory: true, Settings: map[string]string{"listeners": "SASL_PLAINTEXT://127.0.0.1:0", "sasl.enabled.mechanisms": "GSSAPI,OAUTHBEARER"}})
+	if err == nil {
+		_ = b.Close()
+		t.Fatal("it was opened")
+	}
+	if !strings.Contains(err.Error(), "sasl.enabled.mechanisms") {
+		t.Errorf("the error does not name the setting: %v", err)
 	}
 }

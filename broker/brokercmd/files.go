@@ -16,7 +16,7 @@ var subcommands = map[string]func(c Command, args []string) error{"check": Comma
 // check reads a data directory that no broker runs on.
 func (c Command) check(args []string) error {
 	flags := flag.NewFlagSet(c.Name+" check", flag.ContinueOnError)
-	dir := flags.String("data-dir", c.dataDir(), "`directory` of a broker that is stopped")
+	dir := flags.String("data-dir", c.dataDir(), "the `dir`ectory of a broker that is stopped ("+c.dataDir()+")")
 	if err := c.parse(flags, args, "[--data-dir DIR]\n\nVerifies every file of a broker that is stopped; changes nothing, fails if something is damaged."); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (c Command) check(args []string) error {
 // repair says what a repair would lose, and does it.
 func (c Command) repair(args []string) error {
 	flags := flag.NewFlagSet(c.Name+" repair", flag.ContinueOnError)
-	dir := flags.String("data-dir", "", "`directory` of a broker that is stopped (default: the one FILE is in)")
+	dir := flags.String("data-dir", "", "the `dir`ectory of a broker that is stopped (the one FILE is in)")
 	apply := flags.Bool("apply", false, "do it; files that are replaced are kept under names that end in .damaged")
 	if err := c.parse(flags, args, "[--data-dir DIR] [--apply] [FILE…]\n\nSays what a repair of the files would lose, all damaged ones if none is named."); err != nil {
 		return err
@@ -47,7 +47,10 @@ func (c Command) parse(flags *flag.FlagSet, args []string, usage string) error {
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(c.Stdout, "Usage: %s %s\n\n", flags.Name(), usage)
-		flags.PrintDefaults()
+		flags.VisitAll(func(f *flag.Flag) {
+			name, help := flag.UnquoteUsage(f)
+			fmt.Fprintf(c.Stdout, "  --%s\n        %s\n", strings.TrimSpace(f.Name+" "+strings.ToUpper(name)), help)
+		})
 		return errHelped
 	case err != nil:
 		return &UsageError{fmt.Sprintf("%v; run %s --help for the flags", err, flags.Name())}

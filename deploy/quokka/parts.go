@@ -41,7 +41,7 @@ func (c *brokerCmd) command(stdout io.Writer) brokercmd.Command {
 		Name: "quokka broker", Environ: os.Environ(), Stdout: stdout, Log: os.Stderr, LogFormat: "json",
 		Flags: func(flags *flag.FlagSet) {
 			flags.BoolVar(&trace, "trace", slices.Contains([]string{"true", "1", "yes"}, strings.ToLower(os.Getenv("QUOKKA_BROKER_TRACE"))), "show appends and syncs in the clients' traces (QUOKKA_BROKER_TRACE); needs --otlp")
-			flags.StringVar(&otlp, "otlp", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "OTLP/HTTP collector for them, a `URL` (OTEL_EXPORTER_OTLP_ENDPOINT)")
+			flags.StringVar(&otlp, "otlp", os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), "OTLP/HTTP collector for --trace, a `URL` (OTEL_EXPORTER_OTLP_ENDPOINT)")
 		},
 		Prepare: func(ctx context.Context, cfg *broker.Config) (func(), error) {
 			hook, end, err := tracing(ctx, trace, otlp)
