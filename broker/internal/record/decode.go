@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"sync"
 
@@ -29,14 +30,22 @@ var (
 	gzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
 	lz4s  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
 	zstds = sync.Pool{New: func() any {
-		// One goroutine fewer per decoder, and no window beyond what producers use.
-		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8<<20))
+		// One goroutine fewer per decoder, and no window beyond what producers use: it is
+		// taken at once, whatever comes.
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
 			panic(err) // the options are constant
 		}
 		return d
 	}}
 )
+
+// maxZstdWindow is that of level 19, the highest but for those that ask to be let take
+// more memory.
+const maxZstdWindow = 8 << 20
+
+// errZstdWindow is an error that clients do not try again.
+var errZstdWindow = Errorf(CodeUnsupportedCompression, "records are compressed by zstd with a window of more than 8 MiB: use a level of at most 19")
 
 // newDecoder returns a decoder of src, which must be closed after use.
 func newDecoder(codec Codec, src []byte, bound int64) (*decoder, error) {
@@ -94,6 +103,9 @@ func (d *decoder) Read(p []byte) (int, error) {
 		return 0, ErrDecompressedTooLarge
 	}
 	n, err := d.r.Read(p)
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return n, errZstdWindow
+	}
 	if d.left -= int64(n); d.left < 0 {
 		return 0, ErrDecompressedTooLarge
 	}

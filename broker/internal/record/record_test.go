@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker/internal/alloc"
@@ -172,6 +173,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"negative count", resign(good, func(b []byte) { be.PutUint32(b[offCount:], math.MaxUint32) }), client, CodeInvalidRecord},
 		{"too few records", resign(good, func(b []byte) { be.PutUint32(b[offCount:], 9); be.PutUint32(b[offLastDelta:], 8) }), client, CodeInvalidRecord},
 		{"too many records", resign(good, func(b []byte) { be.PutUint32(b[offCount:], 11); be.PutUint32(b[offLastDelta:], 10) }), client, CodeInvalidRecord},
+		{"two billion compressed records", resign(build(Options{Codec: Zstd}, sample(10)), func(b []byte) {
+			be.PutUint32(b[offCount:], math.MaxInt32)
+			be.PutUint32(b[offLastDelta:], math.MaxInt32-1)
+		}), Rules{Client: true}, CodeInvalidRecord},
+		{"a zstd window of 16 MiB", zstdWindow(16 << 20), client, CodeUnsupportedCompression},
+		{"a zstd window of 8 MiB", zstdWindow(8 << 20), client, 0},
 		{"count is not range", resign(good, func(b []byte) { be.PutUint32(b[offLastDelta:], 10) }), client, CodeInvalidRecord},
 		{"negative range", resign(good, func(b []byte) { be.PutUint32(b[offLastDelta:], math.MaxUint32) }), client, CodeInvalidRecord},
 		{"producer without sequence", resign(good, func(b []byte) { be.PutUint64(b[offProducerID:], 5) }), client, CodeInvalidRecord},
@@ -194,6 +201,26 @@ func TestValidateRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// zstdWindow is a batch that was compressed with a window.
+func zstdWindow(size int) []byte {
+	b := build(Options{}, sample(10))
+	var out bytes.Buffer
+	out.Write(b[:HeaderSize])
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(size))
+	if err != nil {
+		panic(err)
+	}
+	for _, part := range [][]byte{b[HeaderSize:100], b[100:]} { // so that it does not know how much there is
+		_, _ = w.Write(part)
+		_ = w.Flush()
+	}
+	_ = w.Close()
+	return resign(out.Bytes(), func(b []byte) {
+		binary.BigEndian.PutUint32(b[offLength:], uint32(len(b)-PrefixSize))
+		b[offAttributes+1] |= byte(Zstd)
+	})
 }
 
 func TestKeylessNamesEveryRecord(t *testing.T) {

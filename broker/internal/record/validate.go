@@ -7,6 +7,9 @@ import (
 // MaxDecompressed bounds the decompressed records of one batch.
 const MaxDecompressed = 64 << 20
 
+// minRecord is the size of a record without key, value and headers.
+const minRecord = 7
+
 // Rules are what a batch must keep to be appended.
 type Rules struct {
 	// Client refuses what only the broker or a replica may write: control
@@ -79,6 +82,9 @@ func validateHeader(i *Info, r *Rules) error {
 	}
 	if i.Count == 0 || i.Count != i.LastOffsetDelta+1 {
 		return Errorf(CodeInvalidRecord, "batch has %d records but an offset range of %d", i.Count, int64(i.LastOffsetDelta)+1)
+	}
+	if i.Count > MaxDecompressed/minRecord { // compressed ones are not counted
+		return Errorf(CodeInvalidRecord, "batch claims %d records, more than fit into what it may decompress to", i.Count)
 	}
 	if i.LogAppendTime() {
 		return Errorf(CodeInvalidTimestamp, "producers must not set the timestamp type to LogAppendTime")
