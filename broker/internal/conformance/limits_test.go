@@ -255,6 +255,27 @@ func TestTagsLimit(t *testing.T) {
 	}
 }
 
+// TestProducePartsLimit: a Produce request that names very many partitions, of which each
+// takes a few bytes, ends its connection, whether it is read as a whole or in parts.
+func TestProducePartsLimit(t *testing.T) {
+	b := start(t)
+	c := dial(t, b.Addr())
+	c.create("t", 1)
+	for name, transaction := range map[string]*string{"in parts": nil, "as a whole": new(string)} {
+		req := produceRequest("t", 0, -1, nil)
+		req.Version, req.TransactionID = 9, transaction
+		req.Topics[0].Partitions = slices.Repeat(req.Topics[0].Partitions, 99_999) // and the topic
+		if got := len(c.receive(req, c.send(req)).(*kmsg.ProduceResponse).Topics[0].Partitions); got != 99_999 {
+			t.Errorf("%s: answered for %d partitions", name, got)
+		}
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, req.Topics[0].Partitions[0])
+		over := dial(t, b.Addr())
+		over.send(req)
+		over.closed()
+	}
+	hits(t, b, "produce_parts")
+}
+
 // TestFailedLoginDelay: the answer to a failed authentication waits for as long as
 // connection.failed.authentication.delay.ms says; and is counted.
 func TestFailedLoginDelay(t *testing.T) {

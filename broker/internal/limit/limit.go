@@ -33,6 +33,7 @@ const (
 	FailedLogin                  // the answer to a failed authentication waited
 	TopicName                    // a topic's name was too long
 	Tags                         // a request had too many tagged fields in one place
+	ProduceParts                 // a Produce request named too many topics and partitions
 	count
 )
 
@@ -42,7 +43,7 @@ var names = [count]string{
 	Idle: "idle", Login: "login", Write: "write", Partitions: "partitions", TopicPartitions: "topic_partitions",
 	GroupSize: "group_size", GroupMetadata: "group_metadata", OffsetMetadata: "offset_metadata", GroupID: "group_id", FetchBytes: "fetch_bytes",
 	FetchSessions: "fetch_sessions", TxnTimeout: "txn_timeout",
-	ConnectionRate: "connection_rate", FailedLogin: "failed_login", TopicName: "topic_name", Tags: "tags",
+	ConnectionRate: "connection_rate", FailedLogin: "failed_login", TopicName: "topic_name", Tags: "tags", ProduceParts: "produce_parts",
 }
 
 // String is the limit's name in metrics.

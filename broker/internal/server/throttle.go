@@ -44,6 +44,8 @@ func (c *conn) ended(err error) {
 	switch {
 	case errors.Is(err, wire.ErrTags):
 		c.srv.cfg.Hits.Hit(limit.Tags)
+	case errors.Is(err, wire.ErrProduceParts):
+		c.srv.cfg.Hits.Hit(limit.ProduceParts)
 	case errors.As(err, &frame) && !authenticated:
 		c.srv.cfg.Hits.Hit(limit.LoginFrame)
 	case errors.As(err, &frame) && frame.Key == wire.KeyProduce:

@@ -1,5 +1,25 @@
 package wire
 
+import "fmt"
+
+// maxProduceParts bounds the topics and partitions that one Produce request names: what
+// is kept for each until it is answered is many times the few bytes that naming it takes.
+const maxProduceParts = 100_000
+
+// ErrProduceParts is the ErrMalformed of a Produce request that names more.
+var ErrProduceParts = fmt.Errorf("%w: more than %d topics and partitions in a Produce request", ErrMalformed, maxProduceParts)
+
+// produceParts is how many more of them a request may name.
+type produceParts int
+
+// take takes in an array of n of them.
+func (p *produceParts) take(n int) error {
+	if *p -= produceParts(max(0, n)); *p < 0 {
+		return ErrProduceParts
+	}
+	return nil
+}
+
 // ProduceRequest is a Produce request, versions 3 to 13. Records alias the frame.
 type ProduceRequest struct {
 	TransactionalID *string
@@ -32,7 +52,11 @@ func ParseProduce(version int16, body []byte) (*ProduceRequest, error) {
 	if flex {
 		minTopic, minPartition = 3, 6
 	}
+	left := produceParts(maxProduceParts)
 	if n := r.ArrayLen(flex, minTopic); n > 0 {
+		if err := left.take(n); err != nil {
+			return nil, err
+		}
 		req.Topics = make([]ProduceTopic, 0, min(n, 1024))
 		for range n {
 			var t ProduceTopic
@@ -42,6 +66,9 @@ func ParseProduce(version int16, body []byte) (*ProduceRequest, error) {
 				t.Name = r.String(flex)
 			}
 			if n := r.ArrayLen(flex, minPartition); n > 0 {
+				if err := left.take(n); err != nil {
+					return nil, err
+				}
 				t.Partitions = make([]ProducePartition, 0, min(n, 1024))
 				for range n {
 					p := ProducePartition{Index: r.Int32(), Records: r.NullableBytes(flex)}

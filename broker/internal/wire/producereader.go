@@ -15,8 +15,9 @@ type ProduceReader struct {
 	version int16
 	head    []byte // was read, is not decoded yet
 	buf     []byte // where it lies, once more was read
-	topics  int    // still to come
-	parts   int    // of the topic
+	left    produceParts
+	topics  int // still to come
+	parts   int // of the topic
 }
 
 // maxHead bounds what is kept to decode the fields that are not records.
@@ -36,7 +37,7 @@ func inParts(frame []byte) bool {
 
 // NewProduceReader returns a reader of a request that has a Rest.
 func NewProduceReader(q *Request) *ProduceReader {
-	return &ProduceReader{rest: q.Rest, version: q.Version, head: q.Body}
+	return &ProduceReader{rest: q.Rest, version: q.Version, head: q.Body, left: maxProduceParts}
 }
 
 func (p *ProduceReader) flexible() bool { return p.version >= 9 }
@@ -103,12 +104,12 @@ func (p *ProduceReader) Partition() (part ProducePartition, ok bool, err error) 
 	return part, err == nil, err
 }
 
-// fits refuses an array whose elements the frame has no room for.
+// fits refuses an array whose elements the frame has no room for, and one too many.
 func (p *ProduceReader) fits(n int) error {
 	if n < -1 || n > len(p.head)+p.rest.left {
 		return ErrMalformed
 	}
-	return nil
+	return p.left.take(n)
 }
 
 // fields decodes what comes next, and reads on until that is there.
