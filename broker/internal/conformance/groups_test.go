@@ -231,6 +231,15 @@ func TestInternalTopics(t *testing.T) {
 	if want := []string{"__consumer_offsets-26", "__consumer_offsets-3"}; !slices.Equal(written, want) {
 		t.Errorf("files are in %q, want %q", written, want)
 	}
+	// Groups and transactions are in the partitions that they are in.
+	for _, name := range []string{"__consumer_offsets", "__transaction_state"} {
+		gone := kmsg.NewPtrDeleteTopicsRequest()
+		gone.TopicNames = []string{name}
+		expect(t, "deletion of "+name, ask[*kmsg.DeleteTopicsResponse](c, 5, gone).Topics[0].ErrorCode, 17)
+		more := kmsg.NewPtrCreatePartitionsRequest()
+		more.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: name, Count: 51}}
+		expect(t, "more partitions of "+name, ask[*kmsg.CreatePartitionsResponse](c, 3, more).Topics[0].ErrorCode, 17)
+	}
 }
 
 func TestOffsetDelete(t *testing.T) {
