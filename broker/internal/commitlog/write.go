@@ -11,18 +11,19 @@ import (
 // Write gets what is staged on its way. It is called after appends, without the lock.
 //
 // Large batches are written here, by the goroutine that brought them: their bytes are
-// in its processor's cache, and the committer has only to sync. Where nothing is
-// synced before it counts all are, as there is no round to be part of. Small ones of
-// many producers wait for the committer, which writes them together. So does what
-// finds the log's files in use, or enough goroutines writing: one that blocks in a
-// write holds a thread.
+// in its processor's cache, and the committer has only to sync. It waits for the log's
+// files where they are in use: with the committer the bytes would lie until its round is
+// over. Where nothing is synced before it counts small ones are written here too, as
+// there is no round to be part of, unless the files are in use. Small ones of many
+// producers wait for the committer, which writes them together. So does what finds
+// enough goroutines writing: one that blocks in a write holds a thread.
 func (l *Log) Write() {
 	c := l.opts.Committer
 	l.Lock()
-	staged := len(l.staged) > 0
-	here := staged && (c.cfg.Flush != FlushGroup || l.stagedBytes >= c.cfg.LargeWrite) && l.io.TryLock()
-	if here && !c.admit() {
-		l.io.Unlock()
+	staged, large := len(l.staged) > 0, l.stagedBytes >= c.cfg.LargeWrite
+	here := staged && (large || c.cfg.Flush != FlushGroup) && c.admit()
+	if here && !large && !l.io.TryLock() {
+		c.writers.Add(-1)
 		here = false
 	}
 	if staged && !here && !l.queued {
@@ -31,6 +32,9 @@ func (l *Log) Write() {
 	}
 	l.Unlock()
 	if here {
+		if large {
+			l.io.Lock() // not with the log's lock, which comes behind it
+		}
 		l.writeStaged()
 		l.io.Unlock()
 		c.writers.Add(-1)
