@@ -40,7 +40,7 @@ unit: ## unit and contract tests of all modules
 	@test -n "$$QUOKKA_KAFKA_BROKERS" && echo "Apache Kafka: at QUOKKA_KAFKA_BROKERS" || echo "Apache Kafka: not run (make kafka-test)"
 	@test -n "$$QUOKKA_SEARCH_URL" && echo "OpenSearch: at QUOKKA_SEARCH_URL" || echo "OpenSearch: not run (make opensearch-test)"
 	@command -v kcat >/dev/null 2>&1 && echo "kcat: $$(command -v kcat)" || echo "kcat: not run (not installed)"
-	@$(GO) test $(RACE) -timeout 15m -skip '^(TestPowerCuts|TestKill$$)' $(UNIT)
+	@$(GO) test $(RACE) -timeout 40m -skip '^(TestPowerCuts|TestKill$$)' $(UNIT)
 
 faults: ## power cuts in memory and 200 kill -9 of the broker under load, counted; part of test
 	@GO=$(GO) RACE=$(RACE) broker/faults.sh
@@ -52,7 +52,7 @@ fuzz: ## every fuzz target in turn, FUZZTIME each (1m); FUZZ=name: some of them
 	@GO=$(GO) FUZZTIME=$(FUZZTIME) FUZZ='$(FUZZ)' broker/fuzz.sh
 
 e2e: build ## the whole platform as a user runs it: demo, kill -9, errors
-	@QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -timeout 15m ./deploy/e2e/...
+	@QUOKKA_E2E_BINARY=$(BIN)/quokka $(GO) test -count=1 -timeout 40m ./deploy/e2e/...
 	@$(GO) test -count=1 -v -run TestNotRun ./deploy/e2e/docs | grep 'not run:' || true
 
 .PHONY: docs-test

@@ -5,10 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/quokka-stream/quokka/deploy/demo"
 	"github.com/quokka-stream/quokka/deploy/tracequery"
 )
+
+// spansOnTheirWay is how long the trace of an order that was just placed may stand
+// still before it has every hop: spans are sent in batches, some time after their end.
+const spansOnTheirWay = 5 * time.Second
 
 type traceCmd struct {
 	Order string `arg:"" help:"The order's id."`
@@ -35,7 +40,11 @@ func (c *traceCmd) Run(ctx context.Context, out *output) error {
 		return fmt.Errorf("order %s has trace %s; where traces are kept is not known: name it with --traces-url", c.Order, id)
 	}
 	client := tracequery.Client{URL: at.TracesURL}
-	t, err := client.Get(ctx, id)
+	patience := spansOnTheirWay
+	if time.Since(events[0].OccurredAt) > time.Minute {
+		patience = 0
+	}
+	t, err := client.Await(ctx, id, patience, tracequery.Trace.Complete)
 	if errors.Is(err, tracequery.ErrNotFound) {
 		return fmt.Errorf("order %s has trace %s, which is no longer kept at %s: the embedded store keeps the newest traces, until the platform stops", c.Order, id, at.TracesURL)
 	}

@@ -156,7 +156,7 @@ func killRun(t *testing.T, bin, flush string, seed uint64, kills int) {
 			t.Logf("seed %d; the brokers' log:\n%s", seed, text)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(kills)*5*time.Second+3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(kills)*15*time.Second+5*time.Minute)
 	defer cancel()
 	l := newLoad(ctx, t, p)
 	stop := l.begin()

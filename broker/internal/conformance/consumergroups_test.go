@@ -25,7 +25,7 @@ type member struct {
 // joining is the first heartbeat of a member.
 func joining(group, id string, topics ...string) *kmsg.ConsumerGroupHeartbeatRequest {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Group, req.MemberID, req.RebalanceTimeoutMillis = group, id, 60000
+	req.Group, req.MemberID, req.RebalanceTimeoutMillis = group, id, 300_000
 	req.SubscribedTopicNames, req.Topics = topics, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
 	return req
 }
@@ -271,7 +271,7 @@ func (c *conn) classicConsumer(group, id, topic string, owned ...int32) *kmsg.Jo
 		meta.OwnedPartitions = []kmsg.ConsumerMemberMetadataOwnedPartition{{Topic: topic, Partitions: owned}}
 	}
 	req := kmsg.NewPtrJoinGroupRequest()
-	req.Group, req.MemberID, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, id, "consumer", 10000, 10000
+	req.Group, req.MemberID, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, id, "consumer", 300_000, 300_000
 	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "cooperative-sticky", Metadata: meta.AppendTo(nil)}}
 	resp := ask[*kmsg.JoinGroupResponse](c, 9, req)
 	if resp.ErrorCode == 79 {
@@ -413,7 +413,7 @@ func TestMigrationRefused(t *testing.T) {
 	}
 	expect(t, "the classic member", c.classicHeartbeat("modern", old), 27)
 	req := kmsg.NewPtrJoinGroupRequest()
-	req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = "modern", "connect", 10000, 10000
+	req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = "modern", "connect", 300_000, 300_000
 	req.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "any", Metadata: []byte("x")}}
 	expect(t, "another type", ask[*kmsg.JoinGroupResponse](c, 9, req).ErrorCode, 23)
 }

@@ -15,7 +15,7 @@ import (
 func (c *conn) join(group, protocolType string) (string, int32) {
 	c.t.Helper()
 	req := kmsg.NewPtrJoinGroupRequest()
-	req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, protocolType, 10000, 10000
+	req.Group, req.ProtocolType, req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = group, protocolType, 300_000, 300_000
 	p := kmsg.NewJoinGroupRequestProtocol()
 	p.Name, p.Metadata = "any", []byte("opaque\x00bytes")
 	req.Protocols = append(req.Protocols, p)

@@ -117,7 +117,7 @@ func (c *conn) create(name string, partitions int32, configs ...string) [16]byte
 		t.Configs = append(t.Configs, cfg)
 	}
 	req.Topics = append(req.Topics, t)
-	req.TimeoutMillis = 5000
+	req.TimeoutMillis = 300_000
 	out := ask[*kmsg.CreateTopicsResponse](c, 7, req).Topics[0]
 	if out.ErrorCode != 0 {
 		c.t.Fatalf("creating %s: code %d, %v", name, out.ErrorCode, out.ErrorMessage)
@@ -136,7 +136,7 @@ func batch(o record.Options, values ...string) []byte {
 
 func produceRequest(topic string, partition int32, acks int16, records []byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
-	req.Acks, req.TimeoutMillis = acks, 5000
+	req.Acks, req.TimeoutMillis = acks, 300_000
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
 	p := kmsg.NewProduceRequestTopicPartition()

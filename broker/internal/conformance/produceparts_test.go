@@ -17,7 +17,7 @@ import (
 func largeRequest(version, acks int16, id [16]byte, edit func(*kmsg.ProduceRequestTopic)) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.SetVersion(version)
-	req.Acks, req.TimeoutMillis = acks, 5000
+	req.Acks, req.TimeoutMillis = acks, 300_000
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic, t.TopicID = "t", id
 	for i := range int32(10) {

@@ -81,7 +81,7 @@ func until[R kmsg.Response](s *session, label string, version int16, req kmsg.Re
 			var none R
 			return none
 		}
-		if patient := time.Since(begin) < 10*time.Second; patient && (has(reflect.ValueOf(resp).Elem(), passing) || !settled(resp.(R)) && time.Since(begin) < 3*time.Second) {
+		if time.Since(begin) < time.Minute && (has(reflect.ValueOf(resp).Elem(), passing) || !settled(resp.(R))) {
 			<-time.After(20 * time.Millisecond)
 			continue
 		}

@@ -198,7 +198,7 @@ func TestReadiness(t *testing.T) {
 // A shutdown answers what it has begun, and says meanwhile that it is not ready.
 func TestShutdownFinishesRequests(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
-	r := serve(t, service.HTTPConfig{}, func(h *service.HTTP) {
+	r := serve(t, service.HTTPConfig{ShutdownTimeout: 3 * time.Minute}, func(h *service.HTTP) {
 		h.Handle("GET /slow", func(w http.ResponseWriter, _ *http.Request) error {
 			close(begun)
 			<-finish
