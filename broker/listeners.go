@@ -228,8 +228,21 @@ func (b *Broker) report(missing map[string][]string) {
 			idle = append(idle, name)
 		}
 	}
+	b.reportReplicas()
 	if len(idle) > 0 {
 		b.cfg.Logger.Info("settings that have no effect here were given; DescribeConfigs says why each has none", "settings", idle)
+	}
+}
+
+// reportReplicas warns of what a server.properties of several brokers asks for: with
+// one the broker starts, and then refuses records or topics.
+func (b *Broker) reportReplicas() {
+	img := b.cluster.Image()
+	if n := img.BrokerInt("min.insync.replicas"); n > 1 {
+		b.cfg.Logger.Warn("with one broker records for topics without a min.insync.replicas of their own are refused if acks=all (NOT_ENOUGH_REPLICAS): set it to 1", "min.insync.replicas", n)
+	}
+	if n := img.BrokerInt("default.replication.factor"); n > 1 && !b.cfg.ClampReplicationFactor {
+		b.cfg.Logger.Warn("with one broker topics cannot be created unless their creator asks for one replica (INVALID_REPLICATION_FACTOR): set it to 1, or let all have one (--replication-factor-clamp, quokka.replication.factor.clamp)", "default.replication.factor", n)
 	}
 }
 

@@ -1,6 +1,8 @@
 package broker_test
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,5 +117,35 @@ func TestNobodyCouldLogIn(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "sasl.enabled.mechanisms") {
 		t.Errorf("the error does not name the setting: %v", err)
+	}
+}
+
+// TestReplicasAreTold: settings of a Kafka of several brokers, by which one broker
+// would refuse records or topics, are told of at the start.
+func TestReplicasAreTold(t *testing.T) {
+	for _, c := range []struct {
+		settings map[string]string
+		want     []string
+	}{
+		{nil, nil},
+		{map[string]string{"min.insync.replicas": "2", "default.replication.factor": "3"}, []string{"min.insync.replicas=2", "default.replication.factor=3"}},
+		{map[string]string{"default.replication.factor": "3", "quokka.replication.factor.clamp": "true"}, nil},
+	} {
+		var log bytes.Buffer
+		b, err := broker.Open(broker.Config{InMemory: true, Listen: "127.0.0.1:0", Settings: c.settings, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), "\n"); n != len(c.want) {
+			t.Errorf("%v: %d warnings: %s", c.settings, n, &log)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%v: not told of %s: %s", c.settings, want, &log)
+			}
+		}
 	}
 }
