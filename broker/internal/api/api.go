@@ -84,7 +84,7 @@ type Handler struct {
 func New(cfg Config, c *cluster.Cluster, t *topics.Manager, g *coordinator.Groups, x *coordinator.Txns, p *cluster.ProducerIDs, a auth.Authorizer) *Handler {
 	return &Handler{
 		cfg: cfg, cluster: c, topics: t, groups: g, txns: x, producers: p, authorizer: a, log: cfg.Logger,
-		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), cfg.Hits, time.Now),
+		sessions: newFetchSessions(int(c.Image().BrokerInt("max.incremental.fetch.session.cache.slots")), int(cfg.MaxPartitions), cfg.Hits, time.Now),
 		budget:   wire.NewBudget(cfg.DecodeBudget, func() { cfg.Hits.Hit(limit.DecodeMemory) }),
 		checks:   wire.NewBudget(cfg.DecodeBudget, func() { cfg.Hits.Hit(limit.CheckMemory) }),
 	}

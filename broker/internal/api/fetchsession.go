@@ -58,11 +58,13 @@ type fetchSession struct {
 	used time.Time // guarded by fetchSessions.mu
 }
 
-// fetchSessions are the sessions of all clients, bounded in number.
+// fetchSessions are the sessions of all clients, bounded in number, and each in what it
+// names: more partitions than the broker may have are none that anybody reads.
 type fetchSessions struct {
-	max  int
-	hits *limit.Hits
-	now  func() time.Time
+	max        int
+	partitions int // of one session
+	hits       *limit.Hits
+	now        func() time.Time
 
 	mu       sync.Mutex
 	sessions map[int32]*fetchSession
@@ -72,8 +74,8 @@ type fetchSessions struct {
 // take its slot.
 const minEviction = 2 * time.Minute
 
-func newFetchSessions(max int, hits *limit.Hits, now func() time.Time) *fetchSessions {
-	return &fetchSessions{max: max, hits: hits, now: now, sessions: map[int32]*fetchSession{}}
+func newFetchSessions(max, partitions int, hits *limit.Hits, now func() time.Time) *fetchSessions {
+	return &fetchSessions{max: max, partitions: partitions, hits: hits, now: now, sessions: map[int32]*fetchSession{}}
 }
 
 // resolve returns the partitions that a request is about, and the session, locked,
@@ -110,6 +112,12 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 		s.epoch = 1
 	}
 	s.update(req)
+	if len(s.entries) > f.partitions {
+		s.mu.Unlock()
+		f.remove(s.id)
+		f.hits.Hit(limit.FetchSessions)
+		return nil, nil, errcode.FetchSessionIDNotFound // and the client asks without one
+	}
 	s.lasting = true
 	return s, s.order, errcode.None
 }
@@ -135,6 +143,10 @@ func (e *fetchEntry) set(p wire.FetchPartition) {
 // without one. The session is returned locked.
 func (f *fetchSessions) create(c *call, entries []*fetchEntry) *fetchSession {
 	if len(entries) == 0 {
+		return nil
+	}
+	if len(entries) > f.partitions {
+		f.hits.Hit(limit.FetchSessions)
 		return nil
 	}
 	now := f.now()

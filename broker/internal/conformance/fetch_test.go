@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/quokka-stream/quokka/broker"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
@@ -173,6 +174,36 @@ func TestLeaderEpochs(t *testing.T) {
 }
 
 // TestFetchSession: incremental sessions as KIP-227 has them.
+// TestFetchSessionIsBounded: a session that names more partitions than the broker may have
+// is none, and one that comes to name so many ends. What is asked for is answered.
+func TestFetchSessionIsBounded(t *testing.T) {
+	const most = 20
+	b := start(t, func(c *broker.Config) { c.MaxPartitions = most })
+	c := dial(t, b.Addr())
+	c.create("t", 1)
+	fetch := func(session, epoch int32, from, to int32) *kmsg.FetchResponse {
+		req := fetchRequest("t", 0)
+		req.SessionID, req.SessionEpoch = session, epoch
+		one := req.Topics[0].Partitions[0]
+		req.Topics[0].Partitions = nil
+		for one.Partition = from; one.Partition < to; one.Partition++ {
+			req.Topics[0].Partitions = append(req.Topics[0].Partitions, one)
+		}
+		return ask[*kmsg.FetchResponse](c, 11, req)
+	}
+	if resp := fetch(0, 0, 0, most+1); resp.SessionID != 0 || resp.ErrorCode != 0 || len(resp.Topics[0].Partitions) != most+1 {
+		t.Errorf("a session of too many: id %d, code %d", resp.SessionID, resp.ErrorCode)
+	}
+	s := fetch(0, 0, 0, most-1)
+	if s.SessionID == 0 {
+		t.Fatal("no session")
+	}
+	expect(t, "one more", fetch(s.SessionID, 1, most-1, most).ErrorCode, 0)
+	expect(t, "one too many", fetch(s.SessionID, 2, most, most+1).ErrorCode, 70)
+	expect(t, "the session afterwards", fetch(s.SessionID, 2, 0, 1).ErrorCode, 70)
+	hits(t, b, "fetch_sessions")
+}
+
 func TestFetchSession(t *testing.T) {
 	b := start(t)
 	c := dial(t, b.Addr())
