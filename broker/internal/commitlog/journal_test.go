@@ -173,6 +173,34 @@ func TestJournalIsReplayed(t *testing.T) {
 	}
 }
 
+// TestJournalIsKept: where a start cannot write the journal into a log, it changes its mind
+// about nothing: the next one does.
+func TestJournalIsKept(t *testing.T) {
+	mem := fsys.NewMem()
+	f := journaled(t, mem, 64<<10)
+	before := f.c.Stats().Journaled
+	end := f.add(values(1000, record.Options{}, "x"), 1) + 1
+	waitFor(t, func() bool { return f.c.Stats().Journaled > before })
+	left := mem.Crash(0) // loses everything that is not synced
+	for _, op := range []string{"sync", "write"} {
+		failing := &fixture{TB: t, mark: 1 << 20, journal: 64 << 10, fs: &fsys.Faulty{FS: left, Hook: func(c fsys.Call) error {
+			if c.Op == op && strings.HasSuffix(c.Name, logSuffix) {
+				return fsys.ErrIO
+			}
+			return nil
+		}}}
+		if err := failing.tryOpen(); !errors.Is(err, fsys.ErrIO) || !strings.Contains(err.Error(), "/data/t-0, and is kept") {
+			t.Fatal(err)
+		}
+	}
+	after := &fixture{TB: t, fs: left, mark: 1 << 20, journal: 64 << 10}
+	after.open()
+	defer after.close()
+	if after.End() != end {
+		t.Fatalf("the log ends at %d, want %d", after.End(), end)
+	}
+}
+
 // TestJournalIsRemovedWhenUnwanted: another policy takes what it holds and removes it.
 func TestJournalIsRemovedWhenUnwanted(t *testing.T) {
 	mem := fsys.NewMem()

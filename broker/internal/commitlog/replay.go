@@ -221,7 +221,7 @@ func (c *JournalContents) replay(fs fsys.FS, dir string, log *slog.Logger) (ends
 		path := key.path(dir)
 		n, end, err := replayLog(fs, path, key.id, c.live[key])
 		if err != nil {
-			return nil, fmt.Errorf("journal: %s: %w", path, err)
+			return nil, fmt.Errorf("the commit journal cannot be written into the log %s, and is kept: free space on the disk, or mend it, or start from a copy of the data directory on a sound one: %w", path, err)
 		}
 		if end != (place{}) {
 			ends[path] = end
