@@ -4,6 +4,11 @@ BIN      := $(CURDIR)/.bin
 LINT     := $(BIN)/golangci-lint-v2.15.0
 # The race detector needs a C compiler; without one the tests still run.
 RACE     := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && $(GO) env CGO_ENABLED | grep -q 1 && echo -race)
+# Git does not look into a tree of somebody else's, and go build, which asks it for the
+# commit, would fail.
+ifeq ($(shell git rev-parse HEAD 2>/dev/null),)
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+endif
 MODULES   = $(shell $(GO) list -m -f '{{.Dir}}')
 UNIT      = $(shell $(GO) list work | grep -v /deploy/e2e)
 ORDERS   ?= 200
