@@ -257,8 +257,8 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 	}
 }
 
-// progress says whether every batch that was staged is in its file, or given up —
-// until then its bytes are the partition's — and whether the answer has to wait.
+// progress says whether every batch that was staged is in its file — until then its
+// bytes are the partition's — and whether the answer has to wait.
 func progress(stages []stage, acks int16) (written, waits bool) {
 	written = true
 	for i := range stages {
@@ -271,7 +271,7 @@ func progress(stages []stage, acks int16) (written, waits bool) {
 	return written, waits
 }
 
-// written says whether the batch is in its file, or refused, or given up.
+// written says whether the batch is in its file, or was refused.
 func (s *stage) written() bool {
 	if s.pending == nil {
 		return true

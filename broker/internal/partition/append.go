@@ -8,9 +8,9 @@ import (
 // Append checks and stages one or more batches, exactly as received, and returns
 // at once: offset and epoch are given, the producer's sequence is taken. A client
 // appends one batch at a time. The bytes of batch are patched in place and belong
-// to the partition until the Pending is written. A duplicate of a batch in the
-// producer's window gets the original's offsets, and its Pending if that is not yet
-// durable. Errors are *record.Error.
+// to the partition until Pending.Progress says that they are written. A duplicate of
+// a batch in the producer's window gets the original's offsets, and its Pending if
+// that is not yet durable. Errors are *record.Error.
 func (p *Partition) Append(batch []byte, origin Origin) (*Pending, error) {
 	p.log.Lock()
 	cfg := p.log.Config()

@@ -520,6 +520,31 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestBytesOfAWriteUnderWay: a data directory that becomes read-only fails at once what
+// is being written, but the bytes are not their owner's again: the write reads them.
+func TestBytesOfAWriteUnderWay(t *testing.T) {
+	writing, gate := make(chan struct{}), make(chan struct{})
+	var first sync.Once
+	e := newEnv(t, func(e *env) {
+		e.fs = &fsys.Faulty{FS: e.fs, Hook: func(c fsys.Call) error {
+			if c.Op == "write" && strings.HasSuffix(c.Name, ".log") {
+				first.Do(func() { close(writing) })
+				<-gate
+			}
+			return nil
+		}}
+	})
+	a := e.append(batch(1, 5), Client)
+	<-writing
+	e.c.Fail(fsys.ErrIO)
+	wait(t, a.Written())
+	wait(t, a.Durable())
+	if free, done := a.Progress(); free || !done || a.Err() == nil {
+		t.Errorf("the bytes are free: %v, it is done: %v, %v", free, done, a.Err())
+	}
+	close(gate)
+}
+
 func TestAnotherTopicsDirectoryIsRefused(t *testing.T) {
 	e := newEnv(t, nil)
 	e.close()

@@ -44,7 +44,7 @@ func (a *Pending) LastOffset() int64 { return a.last }
 func (a *Pending) LogAppendTime() int64 { return a.logAppendTime }
 
 // Written is closed when the batch is in its file (a kill of the process does not
-// lose it), or has failed. The bytes given to Append are free again then.
+// lose it), or has failed.
 func (a *Pending) Written() <-chan struct{} {
 	a.p.log.Lock()
 	defer a.p.log.Unlock()
@@ -57,11 +57,13 @@ func (a *Pending) Written() <-chan struct{} {
 	return a.onWritten
 }
 
-// Progress tells whether Written and Durable are closed.
-func (a *Pending) Progress() (written, durable bool) {
+// Progress tells whether the batch is in its file, so that the bytes given to Append are
+// free again, and whether Durable is closed. The bytes of one that failed are never free:
+// a write that was under way when the log stopped may still read them.
+func (a *Pending) Progress() (written, done bool) {
 	a.p.log.Lock()
 	defer a.p.log.Unlock()
-	return a.state >= stateWritten, a.state == stateDone
+	return a.state >= stateWritten && a.err == nil, a.state == stateDone
 }
 
 // Durable is closed when the high watermark has passed the batch, or it has failed.
