@@ -21,15 +21,20 @@ import (
 // the waiting for the disk to the reply: the connection's next request may be
 // staged meanwhile.
 func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
-	var received time.Time
-	if h.cfg.Trace != nil {
-		received = time.Now()
-	}
 	if c.req.Rest != nil && h.cfg.Trace == nil && h.cfg.RecordCheck == nil {
 		return h.produceParts(c)
 	}
-	if err := c.req.Whole(); err != nil {
-		return nil, err
+	if c.req.Rest != nil {
+		c.pause()
+		err := c.req.Whole()
+		c.resume()
+		if err != nil {
+			return nil, err
+		}
+	}
+	var received time.Time
+	if h.cfg.Trace != nil {
+		received = time.Now()
 	}
 	req, err := wire.ParseProduce(c.req.Version, c.req.Body)
 	if err != nil {

@@ -186,6 +186,7 @@ func (c *conn) request(frame []byte, rest *wire.Rest) error {
 	}
 	if err == nil && rest != nil {
 		err = rest.Discard() // where the handler had no use for it
+		began = rest.Came()  // how long the client took to send it says nothing of us
 	}
 	if errors.Is(err, api.ErrNoReply) {
 		return nil

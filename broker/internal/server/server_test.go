@@ -407,7 +407,14 @@ func TestInParts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := serve(t, c.h, "User:a", nil)
+				var took atomic.Int64
+				w := serve(t, c.h, "User:a", func(cfg *Config) {
+					cfg.Observe = func(_ int16, d time.Duration, in, _ int) {
+						if took.Store(int64(d)); in != size {
+							t.Errorf("observed as a request of %d bytes", in)
+						}
+					}
+				})
 				conn := w.dial()
 				write(t, conn, large[:size/2])
 				synctest.Wait()
@@ -436,6 +443,9 @@ func TestInParts(t *testing.T) {
 				synctest.Wait()
 				if n := w.hit(limit.Idle); n != c.limit {
 					t.Errorf("counted as idle %d times", n)
+				}
+				if took.Load() != 0 {
+					t.Errorf("observed as taking %v, of which the client took all", time.Duration(took.Load()))
 				}
 				conn.Close()
 			})

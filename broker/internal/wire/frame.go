@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Limits bounds the frames of one connection.
@@ -122,10 +123,14 @@ type Rest struct {
 	left int
 	got  int
 	err  error
+	came time.Time
 }
 
 // Len is how many bytes are left.
 func (r *Rest) Len() int { return r.left }
+
+// Came is when the last of it came.
+func (r *Rest) Came() time.Time { return r.came }
 
 // Err is why the connection gave no more, if it did not.
 func (r *Rest) Err() error { return r.err }
@@ -154,14 +159,23 @@ func (r *Rest) took(n int, err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	r.left, r.got, r.err = r.left-n, r.got+n, err
+	if r.left == 0 && n > 0 {
+		r.came = time.Now()
+	}
 }
 
-// fill returns a buffer of size bytes: head, which it gives back, and what comes behind
-// it. A buffer that is there already costs nothing; a new one grows with what comes.
+// fill returns a buffer of size bytes: head and what comes behind it. The buffer grows
+// with what comes, up to four times at once; one that is there already is taken as a
+// whole if it is no larger than that: what others have given back is not for who only
+// claims that much is to come.
 func (r *Rest) fill(head []byte, size int) ([]byte, error) {
-	b := tryGetBuffer(size)
+	var b []byte
+	paid := max(growFrom, r.got)
+	if size <= 4*paid {
+		b = tryGetBuffer(size)
+	}
 	if b == nil {
-		b = GetBuffer(min(size, max(growFrom, r.got)))
+		b = GetBuffer(min(size, paid))
 	}
 	for have := copy(b, head); ; {
 		if err := r.read(b[have:]); err != nil {

@@ -92,6 +92,33 @@ func FuzzRequestHeader(f *testing.F) {
 	})
 }
 
+// asked remembers the largest read it was asked for, and knows only zeros, a few.
+type asked struct{ left, most int }
+
+func (a *asked) Read(b []byte) (int, error) {
+	a.most = max(a.most, len(b))
+	n := min(a.left, len(b))
+	if a.left -= n; n == 0 {
+		return 0, io.EOF
+	}
+	clear(b[:n])
+	return n, nil
+}
+
+// TestClaimsTakeNobodysBuffers: nor do they get the large buffers of those who have sent
+// much.
+func TestClaimsTakeNobodysBuffers(t *testing.T) {
+	PutBuffer(GetBuffer(32 << 20))
+	src := &asked{left: 100 << 10}
+	in := bufio.NewReader(io.MultiReader(bytes.NewReader(frameOf(32<<20, []byte{0, 0, 0, 9})), src))
+	if _, err := readWhole(in, true); err == nil {
+		t.Fatal("read a frame that is not there")
+	}
+	if src.most > 1<<20 {
+		t.Errorf("who has sent 100 KiB was given %d", src.most)
+	}
+}
+
 // FuzzFrames reads frames, and their headers, off a connection that sends anything.
 // No frame is larger than its limit, none costs memory that was not sent for it.
 func FuzzFrames(f *testing.F) {

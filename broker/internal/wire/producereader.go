@@ -9,7 +9,8 @@ import (
 // a partition's records can be checked and written while the processor has them in
 // its cache, which it no longer has when a busy client's frame of several megabytes is
 // whole. What it refuses, ParseProduce refuses too, but that may be found out when other
-// partitions' records have been taken.
+// partitions' records have been taken. It also refuses a field that is not records and is
+// longer than maxHead, which no name is.
 type ProduceReader struct {
 	rest    *Rest
 	version int16
@@ -121,8 +122,9 @@ func (p *ProduceReader) fields(decode func(*Reader)) error {
 			p.head = p.head[len(p.head)-r.Len():]
 			return nil
 		}
-		const step = 128 // more would have to be copied to where the records go
-		n := min(step, p.rest.left)
+		// More than this would have to be copied to where the records go; less than what
+		// is there, and a long field costs the square of its length.
+		n := min(max(128, len(p.head)), p.rest.left)
 		if err := r.Err(); n == 0 || len(p.head) > maxHead || errors.Is(err, ErrTags) {
 			return err
 		}

@@ -155,6 +155,30 @@ func TestFrameInParts(t *testing.T) {
 	}
 }
 
+// TestLongFields: what is kept to decode long fields is read in few steps, each of which
+// decodes them from their beginning.
+func TestLongFields(t *testing.T) {
+	k := kmsg.NewPtrProduceRequest()
+	k.SetVersion(9)
+	for i := range uint32(60) {
+		k.UnknownTags.Set(100+i, make([]byte, 1000))
+	}
+	body, steps := k.AppendTo(nil), 0
+	p := NewProduceReader(&Request{Version: 9, Rest: &Rest{
+		r: bufio.NewReaderSize(bytes.NewReader(body), 16), left: len(body),
+		Before: func() error { steps++; return nil },
+	}})
+	if _, err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := p.Topic(); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if steps > 20 {
+		t.Errorf("%d bytes took %d steps", len(body), steps)
+	}
+}
+
 // FuzzProduceReader: cut anywhere, what comes in parts is read or refused as if it were
 // whole, and costs no more memory than was sent for it.
 func FuzzProduceReader(f *testing.F) {

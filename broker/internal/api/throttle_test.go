@@ -1,0 +1,63 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quokka-stream/quokka/broker/internal/record"
+	"github.com/quokka-stream/quokka/broker/internal/wire"
+)
+
+// TestSlowClientIsNotCharged: the time that a large request takes to come in is not work,
+// whether it is done in parts or, for a record check, as a whole.
+func TestSlowClientIsNotCharged(t *testing.T) {
+	frame := make([]byte, 1<<20)
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	frame[7] = 3                      // a Produce request of version 3
+	frame[14], frame[15] = 0xff, 0xff // without a transaction, with acks=0, and no topic
+	for name, check := range map[string]RecordCheck{
+		"in parts": nil,
+		"as a whole": func(context.Context, *CheckedBatch) ([]record.Fault, error) {
+			return nil, errors.New("there is no batch to check")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer client.Close()
+				defer server.Close()
+				go func() {
+					for b := frame; len(b) > 0; b = b[len(b)/2+1:] {
+						time.Sleep(time.Minute)
+						_, _ = client.Write(b[:len(b)/2+1]) // the test fails if it does not get there
+					}
+				}()
+				first, rest, err := wire.ReadFrame(bufio.NewReader(server), wire.Limits{Produce: 2 << 20}, true)
+				if err != nil || rest == nil {
+					t.Fatalf("the rest is %v, %v", rest, err)
+				}
+				req, err := wire.ParseRequest(first)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Rest = rest
+				h := &Handler{cfg: Config{RecordCheck: check}}
+				began := time.Now()
+				c := &call{Session: &Session{}, req: &req, meter: &meter{began: began}}
+				if _, err := h.produce(t.Context(), c); !errors.Is(err, ErrNoReply) {
+					t.Fatal(err)
+				}
+				c.pause()
+				if took := time.Since(began); took < time.Minute || c.meter.worked != 0 {
+					t.Errorf("of %v, %v were work", took, c.meter.worked)
+				}
+			})
+		})
+	}
+}
