@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -96,8 +97,15 @@ func (h *Handler) alterBroker(ctx context.Context, name string, edits []edit, re
 		return err
 	}
 	for _, e := range edits {
-		if err := mayAlter(e.name, name == ""); err != nil && e.op != kmsg.IncrementalAlterConfigOpDelete {
+		if e.op == kmsg.IncrementalAlterConfigOpDelete {
+			continue
+		}
+		if err := mayAlter(e.name, name == ""); err != nil {
 			return err
+		}
+		// It would make nobody a user, and be kept with the passwords in it.
+		if _, base, _ := cluster.FindBrokerConfig(e.name); base == "sasl.jaas.config" && e.value != nil && strings.Contains(*e.value, "user_") {
+			return invalid("%s names users, who are read when the broker starts: make them with kafka-configs --entity-type users, or change its configuration and restart it", e.name)
 		}
 	}
 	return h.cluster.Update(ctx, func(img *cluster.Image) ([]cluster.Command, error) {

@@ -10,7 +10,7 @@ var securityConfigs = map[string]ConfigDef{
 	"principal.builder.class":                             {Type: Class, Default: "org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder", Update: PerBroker, Doc: noJava},
 	"sasl.client.callback.handler.class":                  {Type: Class, Null: true, Doc: noLogin},
 	"sasl.enabled.mechanisms":                             {Type: List, Default: "GSSAPI", Update: PerBroker, Doc: "The mechanisms on offer where a listener makes clients log in: SCRAM-SHA-256, SCRAM-SHA-512, and, over TLS or on loopback, PLAIN; others that are named are not offered. Not set: all of them."},
-	"sasl.jaas.config":                                    {Type: Password, Null: true, Update: PerBroker, Doc: "Only with the prefix listener.name.NAME.MECHANISM.: its user_NAME=\"password\" options are first users."},
+	"sasl.jaas.config":                                    {Type: Password, Null: true, Update: PerBroker, Doc: "Only with the prefix listener.name.NAME.MECHANISM.: its user_NAME=\"password\" options are first users, read at the start."},
 	"sasl.kerberos.kinit.cmd":                             {Type: String, Default: "/usr/bin/kinit", Update: PerBroker, Doc: noLogin},
 	"sasl.kerberos.min.time.before.relogin":               {Type: Long, Default: "60000", Update: PerBroker, Doc: noLogin},
 	"sasl.kerberos.principal.to.local.rules":              {Type: List, Default: "DEFAULT", Update: PerBroker, Doc: noLogin},

@@ -78,6 +78,7 @@ func TestAlterBroker(t *testing.T) {
 		{"2", "log.retention.ms", "1", 42, "Unexpected broker id"},
 		{"x", "log.retention.ms", "1", 42, "Broker id must be an integer, but it is: x"},
 		{"1", "sasl.jaas.config", "secret", 0, ""},
+		{"1", "listener.name.plaintext.plain.sasl.jaas.config", `PlainLoginModule required user_dave="secret";`, 42, "kafka-configs --entity-type users"},
 		{"1", "num.io.threads", "4", 0, ""},
 		{"1", "listener.name.plaintext.max.connections", "30", 0, ""},
 		{"", "log.retention.ms", "86400001", 0, ""},
