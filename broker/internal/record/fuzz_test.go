@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func FuzzDecompress(f *testing.F) {
 }
 
 // FuzzBatch: a batch of anything, behind a header that fits: validating, compressing
-// anew, emptying and reading it neither panics nor costs more than its size and the
+// anew, emptying, reading and searching it neither panics nor costs more than its size and the
 // bound on what it may decompress to.
 func FuzzBatch(f *testing.F) {
 	for _, c := range codecs {
@@ -72,7 +73,11 @@ func FuzzBatch(f *testing.F) {
 			if _, err := Rebuild(nil, b, nil, -1); err != nil {
 				t.Fatal(err)
 			}
+			if _, _, ok, err := FirstSince(b, math.MinInt64, 0); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
 		})
 		_, _, _ = ParseMarker(b)
+		alloc.Within(t, len(b), func() { _, _, _, _ = FirstSince(b, math.MaxInt64, 0) }) // stored without a look
 	})
 }
