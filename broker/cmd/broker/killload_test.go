@@ -28,6 +28,7 @@ var loadTopics = []struct {
 }{
 	{"plain", 3, map[string]string{"retention.ms": "-1"}},
 	{"txns", 3, map[string]string{"retention.ms": "-1"}},
+	{"large", 5, map[string]string{"retention.ms": "-1"}},
 	{"retained", 1, map[string]string{"segment.bytes": "1048576", "retention.bytes": "1048576"}},
 	{"compacted", 1, map[string]string{"segment.bytes": "1048576", "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01"}},
 }
@@ -43,6 +44,7 @@ type load struct {
 	ids    map[string]kadm.TopicID
 	groups []*member
 	names  atomic.Int64 // of values, transactions and producers
+	large  atomic.Int64 // Produce requests that were sent and that the broker does in parts
 
 	mu      sync.Mutex
 	lost    error         // a record given up although retries went on
@@ -86,6 +88,9 @@ func newLoad(ctx context.Context, t *testing.T, p *process) *load {
 		for i := range int32(3) {
 			h.Whole[logName("plain", i)], h.Whole[logName("txns", i)] = true, true
 		}
+		for i := range int32(5) {
+			h.Whole[logName("large", i)] = true
+		}
 	})
 	l.groups = []*member{
 		{load: l, group: "committers"},
@@ -107,6 +112,8 @@ func (l *load) begin() (stop func()) {
 		{topic: "plain", partitions: 3, acks: 0, burst: 5, opts: append(one, kgo.RequiredAcks(kgo.NoAck()))},
 		{topic: "retained", partitions: 1, acks: -1, burst: 1, size: 8000, opts: idempotent, once: true},
 		{topic: "compacted", partitions: 1, acks: -1, burst: 1, size: 8000, opts: idempotent, once: true},
+		{topic: "large", partitions: 5, acks: -1, burst: 5, size: 110_000, once: true, together: true,
+			opts: []kgo.Opt{kgo.ManualFlushing(), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.WithHooks(l)}},
 	} {
 		ready.Add(1)
 		wg.Go(func() { l.produce(ctx, p, ready.Done) })
@@ -136,8 +143,9 @@ type producer struct {
 	partitions int32
 	acks       int16
 	once       bool
-	burst      int // records between two pauses of 5 ms
-	size       int // of a record, about
+	burst      int  // records between two pauses of 5 ms
+	size       int  // of a record, about
+	together   bool // the records of a burst are one request, which is answered before the next
 	opts       []kgo.Opt
 }
 
@@ -156,9 +164,20 @@ func (l *load) produce(ctx context.Context, p producer, ready func()) {
 		}
 		if seq%int64(p.burst) == 0 {
 			time.Sleep(5 * time.Millisecond)
+			if p.together {
+				l.flush(c)
+				time.Sleep(95 * time.Millisecond) // it is many bytes
+			}
 		}
 	}
 	l.flush(c)
+}
+
+// OnBrokerWrite counts the requests that the broker does in parts.
+func (l *load) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, bytes int, _, _ time.Duration, err error) {
+	if key == 0 && bytes > 512<<10 && err == nil {
+		l.large.Add(1)
+	}
 }
 
 func (l *load) flush(c *kgo.Client) {
@@ -378,6 +397,7 @@ func (l *load) waitForAll(enough bool) {
 			missing["a commit of group "+g.group] = g.commits.Load() == 0
 		}
 		h := l.rec.Snapshot()
+		missing["a large request"] = l.large.Load() == 0
 		missing["a committed transaction"] = true
 		for _, x := range h.Txns {
 			if x.Outcome == history.OK {
@@ -424,6 +444,6 @@ func (l *load) count(h *history.History) string {
 	for _, x := range h.Txns {
 		txns[x.Outcome]++
 	}
-	return fmt.Sprintf("%d records sent, %d acknowledged; transactions: %d committed, %d aborted, %d not heard of; %d commits, %d reads",
-		len(h.Sends), acked, txns[history.OK], txns[history.Refused], txns[history.Unknown], len(h.Commits), len(h.Reads))
+	return fmt.Sprintf("%d records sent, %d acknowledged; transactions: %d committed, %d aborted, %d not heard of; %d commits, %d reads, %d large requests",
+		len(h.Sends), acked, txns[history.OK], txns[history.Refused], txns[history.Unknown], len(h.Commits), len(h.Reads), l.large.Load())
 }
