@@ -15,4 +15,4 @@ trap '${GO:-go} run ./deploy/opensearch/run down' EXIT
 echo "opensearch-test: OpenSearch at $address"
 QUOKKA_SEARCH_URL=$address ${GO:-go} test -count=1 -timeout 15m ./services/searchsync
 ${GO:-go} run ./deploy/opensearch/run down
-QUOKKA_OPENSEARCH=1 ${GO:-go} test -count=1 -timeout 15m -v -run OpenSearch ./deploy/e2e
+QUOKKA_OPENSEARCH=1 ${GO:-go} test -count=1 -timeout 1h -v -run OpenSearch ./deploy/e2e

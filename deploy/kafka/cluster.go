@@ -25,6 +25,10 @@ const DefaultPort = 29092
 
 const controllerPorts = 10
 
+// patience is how long the nodes may take to serve: three that were started beside
+// twenty busy processes on two cores took just over two minutes.
+const patience = 5 * time.Minute
+
 // Config describes a cluster. Dir is required.
 type Config struct {
 	// Dir keeps everything, also between runs; it must not move.
@@ -204,7 +208,7 @@ func (c *Cluster) savedPort() (int, error) {
 // takes seconds to notice that one of them has gone, so asking any node is not
 // enough.
 func (c *Cluster) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, n := range c.nodes() {
 		for {
@@ -217,7 +221,7 @@ func (c *Cluster) await(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("node %d does not serve after two minutes: %w: %s", n.id, errors.Join(ctx.Err(), err), n.process().Trouble())
+				return fmt.Errorf("node %d does not serve after %s: %w: %s", n.id, patience, errors.Join(ctx.Err(), err), n.process().Trouble())
 			case <-time.After(100 * time.Millisecond):
 			}
 		}

@@ -60,7 +60,7 @@ func (n node) properties() string {
 		// often miss them: controllers are voted out before they have led, and a node
 		// that hears of none for a minute gives up.
 		lines = append(lines, "controller.quorum.fetch.timeout.ms=10000", "controller.quorum.request.timeout.ms=10000",
-			"controller.quorum.election.timeout.ms=3000", "initial.broker.registration.timeout.ms=120000")
+			"controller.quorum.election.timeout.ms=3000", fmt.Sprintf("initial.broker.registration.timeout.ms=%d", patience.Milliseconds()))
 	}
 	lines = append(lines, n.cluster.cfg.Properties...)
 	return strings.Join(lines, "\n") + "\n"
