@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -18,7 +19,7 @@ import (
 )
 
 // parts reads the body of a request, of which the first have bytes are there and the rest
-// comes from r.
+// comes from r. No batch may take much more memory than it has bytes.
 func parts(version int16, body []byte, have int, r io.Reader) (*ProduceRequest, error) {
 	p := NewProduceReader(&Request{
 		Version: version, Body: body[:have:have], Rest: &Rest{r: bufio.NewReaderSize(r, 16), left: len(body) - have},
@@ -42,6 +43,9 @@ func parts(version int16, body []byte, have int, r io.Reader) (*ProduceRequest, 
 			}
 			if !ok {
 				break
+			}
+			if len(part.Records) < 4<<10 && cap(part.Records) > 4*len(part.Records)+64 {
+				return nil, fmt.Errorf("a batch of %d bytes takes %d", len(part.Records), cap(part.Records))
 			}
 			t.Partitions = append(t.Partitions, part)
 		}
