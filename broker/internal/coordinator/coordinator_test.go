@@ -21,6 +21,8 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/datadir"
 	"github.com/quokka-stream/quokka/broker/internal/fsys"
 	"github.com/quokka-stream/quokka/broker/internal/group"
+	"github.com/quokka-stream/quokka/broker/internal/history"
+	"github.com/quokka-stream/quokka/broker/internal/partition"
 	"github.com/quokka-stream/quokka/broker/internal/topics"
 )
 
@@ -39,11 +41,34 @@ type node struct {
 	flush     commitlog.Flush
 }
 
+// ends is where partitions ended when they were opened, before anything was written to
+// them: the least where one was opened several times.
+type ends struct {
+	mu sync.Mutex
+	at map[history.Log]int64
+}
+
+func newEnds() *ends { return &ends{at: map[history.Log]int64{}} }
+
+func (e *ends) found(log history.Log, end int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if before, again := e.at[log]; !again || end < before {
+		e.at[log] = end
+	}
+}
+
+func (e *ends) of(log history.Log) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.at[log]
+}
+
 const dir = "/data"
 
 func openNode(t *testing.T, fs fsys.FS) *node {
 	t.Helper()
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{}, 5*time.Second)
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{}, 5*time.Second, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +76,8 @@ func openNode(t *testing.T, fs fsys.FS) *node {
 }
 
 // tryNode opens a node; what is open when it fails is closed. Patience is that of
-// requests for a transaction that is ending.
-func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig, patience time.Duration) (_ *node, err error) {
+// requests for a transaction that is ending. Where partitions end is noted in found.
+func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig, patience time.Duration, found *ends) (_ *node, err error) {
 	n := &node{t: t, fs: fs, flush: storage.Flush}
 	defer func() {
 		if err != nil {
@@ -93,6 +118,10 @@ func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig, patien
 		Partitions: 2, MaxTimeout: time.Hour, IDExpiration: time.Hour, Patience: patience, NewProducerID: n.producers.Take, Unsynced: storage.Flush != commitlog.FlushGroup,
 		ExpiryInterval: time.Hour, Logger: quiet, Now: time.Now,
 	}, n.cluster, n.topics, n.groups)
+	n.topics.OnOpen(func(t *cluster.Topic, i int32, p *partition.Partition) {
+		found.found(logName(t, i), p.Offsets().LogEnd)
+		n.txns.opened(t, i, p)
+	})
 	return n, nil
 }
 
@@ -210,7 +239,7 @@ func TestReloadKeepsWhatIsOnItsWay(t *testing.T) {
 		return nil
 	}}
 	// Every append is written at once, also while the sync of another is under way.
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1}, 5*time.Second)
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1}, 5*time.Second, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +330,7 @@ func TestNewIDAfterUnsyncedStart(t *testing.T) {
 	}{{commitlog.FlushGroup, false, false}, {commitlog.FlushOS, false, true}, {commitlog.FlushInterval, true, true}} {
 		fs := fsys.NewMem()
 		start := func() *node {
-			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush}, 5*time.Second)
+			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush}, 5*time.Second, newEnds())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -73,7 +73,7 @@ func failOnce(t *testing.T, n int64, fault error, ops []string) string {
 		t: t, rng: rand.New(rand.NewPCG(5, 5)), rec: &history.Recorder{}, facts: (&facts{}).clone(), values: &values, producers: map[string]*producer{},
 	}
 	w.rec.Change(func(h *history.History) { h.Whole = map[history.Log]bool{} })
-	node, err := tryNode(t, fs, storage, 20*time.Millisecond)
+	node, err := tryNode(t, fs, storage, 20*time.Millisecond, newEnds())
 	if err == nil {
 		w.n = node
 		w.wholeTopics()
@@ -87,7 +87,7 @@ func failOnce(t *testing.T, n int64, fault error, ops []string) string {
 		node.abandon()
 	}
 	for _, left := range []*fsys.Mem{mem.Kill(), mem.Crash(uint64(n))} {
-		again, err := tryNode(t, left, storage, 5*time.Second)
+		again, err := tryNode(t, left, storage, 5*time.Second, newEnds())
 		if err != nil {
 			t.Fatalf("call %d: open afterwards: %v", n, err)
 		}

@@ -55,7 +55,8 @@ type chain struct {
 	facts   *facts
 	clock   *history.Recorder
 	values  int
-	power   bool // the power was cut since the last check
+	power   bool  // the power was cut since the last check
+	ends    *ends // since then
 }
 
 func newChain(t *testing.T, seed uint64) *chain {
@@ -63,7 +64,7 @@ func newChain(t *testing.T, seed uint64) *chain {
 	return &chain{
 		t: t, rng: rng, mem: fsys.NewMem(), clock: &history.Recorder{},
 		h:     &history.History{Whole: map[history.Log]bool{}},
-		facts: (&facts{}).clone(),
+		facts: (&facts{}).clone(), ends: newEnds(),
 		storage: commitlog.CommitterConfig{
 			Flush:    []commitlog.Flush{commitlog.FlushGroup, commitlog.FlushGroup, commitlog.FlushInterval, commitlog.FlushOS}[seed%4],
 			Interval: 3 * time.Millisecond, MarkBytes: 2500, JournalAfter: 3, JournalBytes: []int64{-1, 20 << 10, 40 << 10}[rng.IntN(3)],
@@ -79,13 +80,13 @@ func (c *chain) life(tally *powercut.Tally) {
 	var left *fsys.Mem
 	var then *history.History
 	var known *facts
-	var unchecked bool
+	var unchecked, again bool
 	power, seed := c.rng.IntN(3) > 0, c.rng.Uint64()
 	var gone atomic.Bool
 	// The disk and the history at one moment.
 	cut := func(phases ...powercut.Phase) {
 		w.rec.Change(func(h *history.History) {
-			then, known, unchecked = h.Clone(), c.facts.clone(), c.power || power
+			then, known, unchecked, again = h.Clone(), c.facts.clone(), c.power || power, c.power
 			if power {
 				left = c.mem.Crash(seed)
 			} else {
@@ -107,7 +108,7 @@ func (c *chain) life(tally *powercut.Tally) {
 		return nil
 	}}
 	watch.Recovering(true)
-	n, err := tryNode(c.t, fs, c.storage, 5*time.Second)
+	n, err := tryNode(c.t, fs, c.storage, 5*time.Second, c.ends)
 	if err != nil {
 		c.t.Fatalf("recovery: %v", err)
 	}
@@ -129,13 +130,20 @@ func (c *chain) life(tally *powercut.Tally) {
 		cut(powercut.Idle)
 	}
 	c.mem, c.h, c.facts, c.power = left, then, known, unchecked
+	if !again {
+		c.ends = newEnds()
+	}
 }
 
 // recover checks what came back.
 func (c *chain) recover(w *workload) {
 	at := w.rec.Tick()
 	kept := map[history.Log]int64{}
-	w.each(func(p *partition.Partition, t *cluster.Topic, i int32) { kept[logName(t, i)] = p.Offsets().LogEnd })
+	// What a start writes, to end transactions, comes behind what was kept, and may be
+	// there already: now, or from a start that was cut before its check.
+	w.each(func(_ *partition.Partition, t *cluster.Topic, i int32) {
+		kept[logName(t, i)] = c.ends.of(logName(t, i))
+	})
 	w.rec.Change(func(h *history.History) {
 		switch {
 		case !c.power:
