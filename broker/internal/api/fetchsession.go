@@ -83,10 +83,10 @@ func newFetchSessions(max, partitions int, hits *limit.Hits, now func() time.Tim
 func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession, []*fetchEntry, int16) {
 	switch req.SessionEpoch {
 	case -1: // one request alone; it ends a session that it names
-		f.remove(req.SessionID)
+		f.remove(c, req.SessionID)
 		return nil, entriesOf(req), errcode.None
 	case 0:
-		f.remove(req.SessionID)
+		f.remove(c, req.SessionID)
 		entries := entriesOf(req)
 		return f.create(c, entries), entries, errcode.None
 	}
@@ -114,7 +114,7 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 	s.update(req)
 	if len(s.entries) > f.partitions {
 		s.mu.Unlock()
-		f.remove(s.id)
+		f.remove(c, s.id)
 		f.hits.Hit(limit.FetchSessions)
 		return nil, nil, errcode.FetchSessionIDNotFound // and the client asks without one
 	}
@@ -188,13 +188,13 @@ func (f *fetchSessions) evict(now time.Time) bool {
 	return true
 }
 
-func (f *fetchSessions) remove(id int32) {
-	if id == 0 {
-		return
-	}
+// remove ends a session, if it is the caller's.
+func (f *fetchSessions) remove(c *call, id int32) {
 	f.mu.Lock()
-	delete(f.sessions, id)
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	if s := f.sessions[id]; s != nil && s.principal == c.Principal {
+		delete(f.sessions, id)
+	}
 }
 
 // update takes over what an incremental request changes.

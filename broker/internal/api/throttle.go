@@ -133,7 +133,7 @@ func (h *Handler) chargeFetch(c *call, sess *fetchSession, answers []wire.FetchP
 	if sess != nil && sess.lasting {
 		resp.SessionID = sess.id
 	} else if sess != nil {
-		h.sessions.remove(sess.id) // the client hears of none, and sends everything again
+		h.sessions.remove(c, sess.id) // the client hears of none, and sends everything again
 	}
 	return h.fetchReply(c, resp)
 }

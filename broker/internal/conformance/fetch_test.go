@@ -173,7 +173,6 @@ func TestLeaderEpochs(t *testing.T) {
 	}
 }
 
-// TestFetchSession: incremental sessions as KIP-227 has them.
 // TestFetchSessionIsBounded: a session that names more partitions than the broker may have
 // is none, and one that comes to name so many ends. What is asked for is answered.
 func TestFetchSessionIsBounded(t *testing.T) {
@@ -204,6 +203,7 @@ func TestFetchSessionIsBounded(t *testing.T) {
 	hits(t, b, "fetch_sessions")
 }
 
+// TestFetchSession: incremental sessions as KIP-227 has them.
 func TestFetchSession(t *testing.T) {
 	b := start(t)
 	c := dial(t, b.Addr())
@@ -256,6 +256,17 @@ func TestFetchSession(t *testing.T) {
 	})); len(got) != 0 {
 		t.Errorf("after the record, told of %v", got)
 	}
+	// A beginning that has moved is news as well.
+	del := kmsg.NewPtrDeleteRecordsRequest()
+	del.TimeoutMillis = 5000
+	del.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "t", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 1, Offset: 1}}}}
+	expect(t, "delete records", ask[*kmsg.DeleteRecordsResponse](produce, 2, del).Topics[0].Partitions[0].ErrorCode, 0)
+	if r := next(nil); !slices.Equal(told(r), []int32{1}) || r.Topics[0].Partitions[0].LogStartOffset != 1 {
+		t.Errorf("the beginning has moved, told %+v", r.Topics)
+	}
+	if got := told(next(nil)); len(got) != 0 {
+		t.Errorf("told again of %v", got)
+	}
 	// A partition is forgotten, and its records are no news any more.
 	next(func(r *kmsg.FetchRequest) {
 		f := kmsg.NewFetchRequestForgottenTopic()
@@ -274,6 +285,13 @@ func TestFetchSession(t *testing.T) {
 		})); !slices.Equal(got, []int32{0}) {
 			t.Errorf("an offset out of range: told of %v", got)
 		}
+	}
+	// And that it is over, once.
+	if got := told(next(func(r *kmsg.FetchRequest) { r.Topics = append(r.Topics, fetchRequest("t", 0).Topics[0]) })); !slices.Equal(got, []int32{0}) {
+		t.Errorf("the offset is in range again: told of %v", got)
+	}
+	if got := told(next(nil)); len(got) != 0 {
+		t.Errorf("told of it again: %v", got)
 	}
 	// A wrong epoch, a wrong session, and topic ids in a session of names.
 	for _, bad := range []struct {
@@ -299,6 +317,24 @@ func TestFetchSession(t *testing.T) {
 	if got := next(nil).ErrorCode; got != 70 {
 		t.Errorf("an ended session: code %d", got)
 	}
+}
+
+// TestFetchSessionOfAnother: nobody goes on with, or ends, the session of another.
+func TestFetchSessionOfAnother(t *testing.T) {
+	b := start(t, secured)
+	alice, admin := loggedIn(t, b.Addr(), "alice", "wonder"), loggedIn(t, b.Addr(), "admin", "secret")
+	alice.create("t", 1)
+	req := fetchRequest("t", 0)
+	req.SessionEpoch = 0
+	id := ask[*kmsg.FetchResponse](alice, 11, req).SessionID
+	next := func(c *conn, epoch int32) int16 {
+		r := kmsg.NewPtrFetchRequest()
+		r.SessionID, r.SessionEpoch = id, epoch
+		return ask[*kmsg.FetchResponse](c, 11, r).ErrorCode
+	}
+	expect(t, "another goes on with it", next(admin, 1), 70)
+	next(admin, -1)
+	expect(t, "its own client goes on with it", next(alice, 1), 0)
 }
 
 // TestFetchSessionTakesTurns: where an answer has room for one partition only, the

@@ -155,23 +155,26 @@ func ends(t *testing.T, c net.Conn) time.Duration {
 
 // TestTimeouts: who does not log in, and who asks nothing, is disconnected.
 func TestTimeouts(t *testing.T) {
+	encrypt := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{testcert.New(t, "server", nil)}}
 	for _, c := range []struct {
 		name, principal string
+		encrypt         *tls.Config
 		send            []byte
 		after           time.Duration
 		limit           limit.Limit
 	}{
-		{"without a word", "", nil, 5 * time.Second, limit.Login},
-		{"without authentication", "", request(18), 5 * time.Second, limit.Login},
-		{"half a frame", "", []byte{0, 0}, 5 * time.Second, limit.Login},
-		{"idle from the start", "User:a", nil, 10 * time.Minute, limit.Idle},
-		{"idle after a request", "User:a", request(3), 10 * time.Minute, limit.Idle},
-		{"half a frame of a user", "User:a", request(3)[:9], 10 * time.Minute, limit.Idle},
+		{"without a word", "", nil, nil, 5 * time.Second, limit.Login},
+		{"without a word of TLS", "", encrypt, nil, 5 * time.Second, limit.Login},
+		{"without authentication", "", nil, request(18), 5 * time.Second, limit.Login},
+		{"half a frame", "", nil, []byte{0, 0}, 5 * time.Second, limit.Login},
+		{"idle from the start", "User:a", nil, nil, 10 * time.Minute, limit.Idle},
+		{"idle after a request", "User:a", nil, request(3), 10 * time.Minute, limit.Idle},
+		{"half a frame of a user", "User:a", nil, request(3)[:9], 10 * time.Minute, limit.Idle},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
-				w := serve(t, &echo{}, c.principal, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+				w := serveTLS(t, &echo{}, c.principal, c.encrypt, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 				conn := w.dial()
 				if c.send != nil {
 					write(t, conn, c.send)
@@ -183,7 +186,7 @@ func TestTimeouts(t *testing.T) {
 				if w.hit(c.limit) != 1 {
 					t.Errorf("counted %d times", w.hit(c.limit))
 				}
-				if told := strings.Contains(log.String(), "quokka.login.timeout.ms"); told != (c.limit == limit.Login) {
+				if told := strings.Count(log.String(), "quokka.login.timeout.ms"); (told == 1) != (c.limit == limit.Login) || told > 1 {
 					t.Errorf("the log says: %s", &log)
 				}
 			})

@@ -11,7 +11,10 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
-var errNobody = errors.New("the client's certificate is nobody's")
+var (
+	errNobody = errors.New("the client's certificate is nobody's")
+	errLate   = errors.New("the client has not finished it within quokka.login.timeout.ms")
+)
 
 // encrypted says whether the connection has TLS.
 func (c *conn) encrypted() bool {
@@ -30,7 +33,11 @@ func (c *conn) handshake(deadline time.Time) error {
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
 		c.ln.notLogin.Add(1)
-		c.srv.cfg.Logger.Info("connection closed: TLS handshake failed", "client", c.session.Remote, "listener", c.ln.Name, "err", err)
+		why := err
+		if errors.Is(err, context.DeadlineExceeded) {
+			why = errLate
+		}
+		c.srv.cfg.Logger.Info("connection closed: TLS handshake failed", "client", c.session.Remote, "listener", c.ln.Name, "err", why)
 		return err
 	}
 	chains := tc.ConnectionState().VerifiedChains
