@@ -121,6 +121,7 @@ func TestShipper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shipper.SetGrace(3 * time.Minute) // for a topic that has to be made first
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- shipper.Run(ctx) }()

@@ -38,6 +38,9 @@ type Shipper struct {
 	shipped prometheus.Counter
 	dropped *prometheus.CounterVec
 
+	// grace is how long Run goes on after its context's end.
+	grace time.Duration
+
 	mu     sync.Mutex
 	warned time.Time
 }
@@ -75,6 +78,7 @@ func (t *Telemetry) NewShipper(brokers []string, encoder Encoder, opts ...kgo.Op
 	s := &Shipper{
 		service: t.Service, encoder: encoder, client: client, local: t.Local,
 		queue:   make(chan *events.LogLine, shipQueue),
+		grace:   time.Second,
 		shipped: prometheus.NewCounter(prometheus.CounterOpts{Name: "quokka_log_lines_shipped_total", Help: "Log lines that logs.v1 has."}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quokka_log_lines_dropped_total", Help: "Log lines that logs.v1 will not get, by reason.",
@@ -104,7 +108,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 		}
 		break
 	}
-	work, cancel := context.WithTimeout(work, time.Second)
+	work, cancel := context.WithTimeout(work, s.grace)
 	defer cancel()
 	for {
 		select {
