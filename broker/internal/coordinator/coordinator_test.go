@@ -239,7 +239,7 @@ func TestReloadKeepsWhatIsOnItsWay(t *testing.T) {
 		return nil
 	}}
 	// Every append is written at once, also while the sync of another is under way.
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1}, 5*time.Second, newEnds())
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1, CleanEvery: -1}, 5*time.Second, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}

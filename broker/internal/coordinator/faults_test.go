@@ -189,7 +189,7 @@ func TestOpenWithoutSpaceHeals(t *testing.T) {
 				t.Fatal(err)
 			}
 			failing.Store(false)
-			for deadline := time.Now().Add(10 * time.Second); tt.heals && err != nil; time.Sleep(10 * time.Millisecond) {
+			for deadline := time.Now().Add(2 * time.Minute); tt.heals && err != nil; time.Sleep(10 * time.Millisecond) {
 				if _, err = n.topics.Get(topic, 0); time.Now().After(deadline) {
 					t.Fatalf("it does not heal: %v", err)
 				}
