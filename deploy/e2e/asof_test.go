@@ -21,9 +21,9 @@ func TestOrdersAsOf(t *testing.T) {
 	confirmed := placeOrder(t, client, at, customer, "E2E-1", 1)
 	rejected := placeOrder(t, client, at, customer, "NONE", 1)
 	cancelled := placeOrder(t, client, at, customer, "E2E-1", 2)
-	quokka(t, 0, "verify", "--data-dir", dir)
+	quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m")
 	post(t, client, at.OrderURL+"/orders/"+cancelled+"/cancel", map[string]any{"reason": "changed my mind"}, http.StatusOK)
-	quokka(t, 0, "verify", "--data-dir", dir)
+	quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m")
 
 	for order, status := range map[string]string{confirmed: "confirmed", rejected: "rejected", cancelled: "cancelled"} {
 		var fold map[string]any

@@ -19,7 +19,7 @@ func TestVerifySeesDamage(t *testing.T) {
 	dir := dataDir(t)
 	demo(t, dir, "--orders", "40")
 	p, at := up(t, dir)
-	quokka(t, 0, "verify", "--data-dir", dir)
+	quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m")
 
 	var order, event string
 	row(t, at, "quokka_order", &order, "select order_id::text from orders where status = 'confirmed' order by order_id limit 1")
@@ -55,7 +55,7 @@ func TestVerifySeesDamage(t *testing.T) {
 				t.Errorf("%q is not in:\n%s", damage.want, out)
 			}
 			damage.fix()
-			quokka(t, 0, "verify", "--data-dir", dir)
+			quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m")
 		})
 	}
 

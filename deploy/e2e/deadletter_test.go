@@ -78,7 +78,7 @@ func TestDeadLetterStory(t *testing.T) {
 	says(q(0, "dlq", "replay", letters, "--order", order), "it has been replayed")
 	says(q(0, "dlq", "show"), "no dead letters")
 	// Nothing lost, and each event was mailed once.
-	says(q(0, "verify"), "1 orders, 2 events, 2 mails", "✓ lost 0 · duplicate effects 0 · order inversions 0 · stock conserved")
+	says(q(0, "verify", "--wait", "4m"), "1 orders, 2 events, 2 mails", "✓ lost 0 · duplicate effects 0 · order inversions 0 · stock conserved")
 
 	// Another instance is another member of its group, for as long as it runs.
 	second := start(t, []string{
@@ -87,7 +87,7 @@ func TestDeadLetterStory(t *testing.T) {
 	}, "notification")
 	eventually(t, "a second member", func() bool { return strings.Contains(q(0, "groups", "show", "notification"), "Stable, 2 members") })
 	placed := strings.TrimSpace(q(0, "orders", "place", "--quiet"))
-	says(q(0, "verify"), "2 orders", "✓ lost 0")
+	says(q(0, "verify", "--wait", "4m"), "2 orders", "✓ lost 0")
 	says(q(0, "orders", "history", placed), "OrderConfirmed")
 	second.signal(syscall.SIGTERM)
 	if code := second.wait(); code != 0 {

@@ -41,7 +41,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 			}
 
 			second, _ := up(t, dir)
-			out := quokka(t, 0, "verify", "--data-dir", dir)
+			out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m")
 			if !strings.Contains(out, "✓ lost 0 · duplicate effects 0 · order inversions 0 · stock conserved") {
 				t.Errorf("verify printed:\n%s", out)
 			}

@@ -94,7 +94,7 @@ func TestOpenSearchAdopted(t *testing.T) {
 	dir := dataDir(t)
 	demo(t, dir, "--orders", "20")
 	p, _ := up(t, dir, "--search", s.URL())
-	if out := quokka(t, 0, "verify", "--data-dir", dir); !strings.Contains(out, verdictLine) {
+	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m"); !strings.Contains(out, verdictLine) {
 		t.Errorf("verify printed:\n%s", out)
 	}
 	if n := documents(t, s, "orders"); n != 20 {

@@ -64,7 +64,7 @@ func TestOneOrderIsOneTrace(t *testing.T) {
 // verified has `quokka verify` check the newest traces, and expects so many.
 func verified(t *testing.T, dir, want string, args ...string) {
 	t.Helper()
-	out := quokka(t, 0, append([]string{"verify", "--data-dir", dir, "--traces"}, args...)...)
+	out := quokka(t, 0, append([]string{"verify", "--data-dir", dir, "--wait", "4m", "--traces"}, args...)...)
 	if !strings.Contains(out, want+" orders are one trace each") {
 		t.Errorf("want %s traces, verify printed:\n%s", want, out)
 	}
