@@ -164,10 +164,6 @@ func (r *Rest) took(n int, err error) {
 	}
 }
 
-// smallestShared is the least that is worth one of the buffers that are used again, of
-// which the smallest has four times this: a request may have very many small batches.
-const smallestShared = 1 << (minClass - 2)
-
 // fill returns a buffer of size bytes: head and what comes behind it. The buffer grows
 // with what comes, up to four times at once; one that is there already is taken as a
 // whole if it is no larger than that: what others have given back is not for who only
@@ -175,10 +171,7 @@ const smallestShared = 1 << (minClass - 2)
 func (r *Rest) fill(head []byte, size int) ([]byte, error) {
 	var b []byte
 	paid := max(growFrom, r.got)
-	switch {
-	case size < smallestShared:
-		b = make([]byte, size)
-	case size <= 4*paid:
+	if size <= 4*paid {
 		b = tryGetBuffer(size)
 	}
 	if b == nil {

@@ -24,6 +24,10 @@ type ProduceReader struct {
 // maxHead bounds what is kept to decode the fields that are not records.
 const maxHead = 64 << 10
 
+// smallestShared is the least that is worth one of the buffers that are used again, of
+// which the smallest has four times this: a request may have very many small batches.
+const smallestShared = 1 << (minClass - 2)
+
 // inParts says whether the request that begins with frame can be read in parts. Those
 // with a transaction cannot: the coordinator wants to know of all partitions at once.
 func inParts(frame []byte) bool {
@@ -96,7 +100,13 @@ func (p *ProduceReader) Partition() (part ProducePartition, ok bool, err error) 
 	}
 	if size >= 0 {
 		head := p.head[:min(size, len(p.head))]
-		if part.Records, err = p.rest.fill(head, size); err != nil {
+		if size < smallestShared {
+			part.Records = make([]byte, size)
+			err = p.rest.read(part.Records[copy(part.Records, head):])
+		} else {
+			part.Records, err = p.rest.fill(head, size)
+		}
+		if err != nil {
 			return part, false, err
 		}
 		p.head = p.head[len(head):]
