@@ -151,6 +151,29 @@ func TestMayBecome(t *testing.T) {
 	}
 }
 
+// TestPlainIsNotShown: PLAIN, which shows the password, is offered where nobody else
+// sees it, and what is offered may be less, never more.
+func TestPlainIsNotShown(t *testing.T) {
+	encrypt := &tls.Config{MinVersion: tls.VersionTLS12}
+	for _, c := range []struct {
+		l      Listener
+		ip     string
+		wanted []string
+		want   string
+	}{
+		{Listener{SASL: true}, "10.0.0.1", nil, "SCRAM-SHA-256 SCRAM-SHA-512"},
+		{Listener{SASL: true}, "0.0.0.0", []string{"PLAIN", "SCRAM-SHA-512"}, "SCRAM-SHA-512"},
+		{Listener{SASL: true}, "127.0.0.1", nil, "SCRAM-SHA-256 SCRAM-SHA-512 PLAIN"},
+		{Listener{SASL: true}, "::1", []string{"PLAIN"}, "PLAIN"},
+		{Listener{SASL: true, TLS: encrypt}, "10.0.0.1", nil, "SCRAM-SHA-256 SCRAM-SHA-512 PLAIN"},
+		{Listener{TLS: encrypt}, "127.0.0.1", []string{"PLAIN"}, ""},
+	} {
+		if got := strings.Join(c.l.mechanisms(&net.TCPAddr{IP: net.ParseIP(c.ip)}, c.wanted), " "); got != c.want {
+			t.Errorf("%s at %s, of %v, offers %q, want %q", c.l.protocol(), c.ip, c.wanted, got, c.want)
+		}
+	}
+}
+
 // TestConfigStays: a Config can be used again; opening a broker leaves it as it was.
 func TestConfigStays(t *testing.T) {
 	cfg := Config{InMemory: true, Listeners: []Listener{{Listen: "127.0.0.1:0"}}, Logger: slog.New(slog.DiscardHandler)}

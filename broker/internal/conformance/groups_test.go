@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/broker/internal/record"
 )
 
 // join makes a member and returns its id and generation, as the only one in its group.
@@ -238,6 +239,7 @@ func TestInternalTopics(t *testing.T) {
 		expect(t, "deletion of "+name, ask[*kmsg.DeleteTopicsResponse](c, 5, gone).Topics[0].ErrorCode, 17)
 		more := kmsg.NewPtrCreatePartitionsRequest()
 		more.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: name, Count: 51}}
+		expect(t, "a record for "+name, ask[*kmsg.ProduceResponse](c, 9, produceRequest(name, 0, -1, batch(record.Options{}, "x"))).Topics[0].Partitions[0].ErrorCode, 17)
 		expect(t, "more partitions of "+name, ask[*kmsg.CreatePartitionsResponse](c, 3, more).Topics[0].ErrorCode, 17)
 	}
 }
