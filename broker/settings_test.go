@@ -151,6 +151,31 @@ func TestMayBecome(t *testing.T) {
 	}
 }
 
+// TestConnectionsOfAddresses: how many connections an address may have; this machine's
+// are not bounded unless one of its names is given a number.
+func TestConnectionsOfAddresses(t *testing.T) {
+	for overrides, want := range map[string]map[string]int{
+		"":                       {"10.0.0.1": 100, "": math.MaxInt},
+		"10.0.0.1:5":             {"10.0.0.1": 5, "10.0.0.2": 100, "": math.MaxInt},
+		"10.0.0.1:5,localhost:7": {"10.0.0.1": 5, "": 7},
+	} {
+		c := set("max.connections.per.ip.overrides=" + overrides)
+		c.Listen, c.Logger = "127.0.0.1:0", slog.New(slog.DiscardHandler)
+		b, err := Open(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for host, n := range want {
+			if got := b.bounds("PLAINTEXT", host).Host; got != n {
+				t.Errorf("with %q %q may have %d connections, want %d", overrides, host, got, n)
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestPlainIsNotShown: PLAIN, which shows the password, is offered where nobody else
 // sees it, and what is offered may be less, never more.
 func TestPlainIsNotShown(t *testing.T) {

@@ -272,6 +272,14 @@ func TestTransactionOffsets(t *testing.T) {
 		restart()
 	}
 	expect(t, "version 5 adds the group by itself", commit(5, 9), 0)
+	// Who asks for all offsets is told as well which of them may change.
+	for stable, want := range map[bool]int16{true: 88, false: 0} {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		g := kmsg.NewOffsetFetchRequestGroup()
+		g.Group, g.MemberEpoch = "g", -1
+		req.Groups, req.RequireStable = append(req.Groups, g), stable
+		expect(t, "all offsets, one of them in a transaction", ask[*kmsg.OffsetFetchResponse](p.conn, 8, req).Groups[0].Topics[0].Partitions[0].ErrorCode, want)
+	}
 	expect(t, "abort", p.end(5, false), 0)
 	expect(t, "init", p.init(time.Minute), 0)
 	restart()
