@@ -18,8 +18,9 @@ import (
 )
 
 // produce stages every batch of the request, which fixes their order, and leaves
-// the waiting for the disk to the reply: the connection's next request may be
-// staged meanwhile.
+// the waiting for syncs to the reply: the connection's next request may be staged
+// meanwhile. Large batches are written when they are staged; the time of that, and of
+// waiting for others who write to the partition, is this request's, as in Kafka.
 func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 	if c.req.Rest != nil && h.cfg.Trace == nil && h.cfg.RecordCheck == nil {
 		return h.produceParts(c)

@@ -247,7 +247,7 @@ func TestFailedJournalMakesReadOnly(t *testing.T) {
 	f.Lock()
 	_, err = f.Append(b, &info, 1, Coordinator)
 	f.Unlock()
-	f.Write()
+	f.Write(true)
 	if err != nil {
 		t.Fatal(err)
 	}

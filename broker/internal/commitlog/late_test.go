@@ -50,7 +50,7 @@ func (w *lateWorld) append(size int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Write()
+	w.Write(true)
 	synctest.Wait()
 }
 

@@ -48,7 +48,7 @@ func TestOneSyncForAllPartitions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.Write()
+		l.Write(true)
 	}
 	holding.Store(true)
 	stage(f.Log)

@@ -53,7 +53,7 @@ func (l *Log) openDir() error {
 	}
 	// A process that was killed may have left names that only its page cache knows;
 	// what is shown from them must stay.
-	return fs.SyncDir(dir)
+	return syncDir(fs, dir)
 }
 
 // makeDir makes a directory and missing parents, durably.
@@ -71,7 +71,16 @@ func makeDir(fs fsys.FS, dir string) error {
 	if err := fs.MkdirAll(dir); err != nil {
 		return err
 	}
-	return fs.SyncDir(parent)
+	return syncDir(fs, parent)
+}
+
+// syncDir makes names durable at the opening of a log. A failure is none to try again
+// after: the name is found then, and taken for one that is on the disk.
+func syncDir(fs fsys.FS, dir string) error {
+	if err := fs.SyncDir(dir); err != nil {
+		return lostSync(err)
+	}
+	return nil
 }
 
 // inventory is what the directory holds.

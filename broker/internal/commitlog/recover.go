@@ -90,7 +90,7 @@ func (l *Log) recoverEmpty(saved checkpoint, known bool) error {
 		return err
 	}
 	l.segs = []*segment{seg}
-	if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+	if err := syncDir(l.opts.FS, l.opts.Dir); err != nil {
 		return err
 	}
 	l.setEnd(saved.start)
@@ -276,7 +276,7 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 	}
 	l.setEnd(next)
 	if removed {
-		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+		if err := syncDir(l.opts.FS, l.opts.Dir); err != nil {
 			return err
 		}
 	}
@@ -295,7 +295,7 @@ func (l *Log) verifyFrom(c checkpoint, bases []int64, synced int64) error {
 	return nil
 }
 
-// lostSync is the error of a failed sync of a segment. That there was no space is not to
+// lostSync is the error of a failed sync at the opening of a log. That there was no space is not to
 // be seen in it, as that says to try again: the kernel would call clean what it dropped.
 func lostSync(err error) error {
 	return fmt.Errorf("a sync failed: %v", err) //nolint:errorlint // see above

@@ -11,33 +11,45 @@ import (
 // Write gets what is staged on its way. It is called after appends, without the lock.
 //
 // Large batches are written here, by the goroutine that brought them: their bytes are
-// in its processor's cache, and the committer has only to sync. It waits for the log's
-// files where they are in use: with the committer the bytes would lie until its round is
-// over. Where nothing is synced before it counts small ones are written here too, as
-// there is no round to be part of, unless the files are in use. Small ones of many
-// producers wait for the committer, which writes them together. So does what finds
+// in its processor's cache, and the committer has only to sync. With wait it waits for
+// the log's files where they are in use: with the committer the bytes would lie until
+// its round is over. That can be as long as a roll or a swap takes, so who answers others
+// meanwhile does not wait. Where nothing is synced before it counts small ones are written
+// here too, as there is no round to be part of, unless the files are in use. Small ones of
+// many producers wait for the committer, which writes them together. So does what finds
 // enough goroutines writing: one that blocks in a write holds a thread.
-func (l *Log) Write() {
+func (l *Log) Write(wait bool) {
 	c := l.opts.Committer
 	l.Lock()
 	staged, large := len(l.staged) > 0, l.stagedBytes >= c.cfg.LargeWrite
-	here := staged && (large || c.cfg.Flush != FlushGroup) && c.admit()
-	if here && !large && !l.io.TryLock() {
-		c.writers.Add(-1)
-		here = false
-	}
-	if staged && !here && !l.queued {
-		l.queued = true
-		c.enqueue(l)
+	wait = wait && large
+	here := staged && (large || c.cfg.Flush != FlushGroup) && (wait || l.io.TryLock())
+	if staged && !here {
+		l.enqueue()
 	}
 	l.Unlock()
-	if here {
-		if large {
-			l.io.Lock() // not with the log's lock, which comes behind it
-		}
-		l.writeStaged()
-		l.io.Unlock()
-		c.writers.Add(-1)
+	if !here {
+		return
+	}
+	if wait {
+		l.io.Lock() // not with the log's lock, which comes behind it
+	}
+	defer l.io.Unlock()
+	if !c.admit() {
+		l.Lock()
+		l.enqueue()
+		l.Unlock()
+		return
+	}
+	l.writeStaged()
+	c.writers.Add(-1)
+}
+
+// enqueue leaves what is staged to the committer. The lock is held.
+func (l *Log) enqueue() {
+	if len(l.staged) > 0 && !l.queued {
+		l.queued = true
+		l.opts.Committer.enqueue(l)
 	}
 }
 
@@ -275,7 +287,7 @@ func (l *Log) synced(upTo int64, err error) {
 
 // Sync writes and syncs everything appended so far.
 func (l *Log) Sync() error {
-	l.Write()
+	l.Write(false)
 	l.Lock()
 	defer l.Unlock()
 	want := l.end

@@ -38,6 +38,7 @@ type node struct {
 	txns      *Txns
 	producers *cluster.ProducerIDs
 	ids       atomic.Int64
+	ahead     atomic.Int64 // of the time: what the topics take it to be
 	flush     commitlog.Flush
 }
 
@@ -103,7 +104,7 @@ func tryNode(t *testing.T, fs fsys.FS, storage commitlog.CommitterConfig, patien
 	if n.committer, err = commitlog.NewCommitter(storage); err != nil {
 		return nil, err
 	}
-	if n.topics, err = topics.New(topics.Config{FS: fs, Dir: path.Join(dir, "topics"), Committer: n.committer, Logger: quiet, Now: time.Now}, n.cluster); err != nil {
+	if n.topics, err = topics.New(topics.Config{FS: fs, Dir: path.Join(dir, "topics"), Committer: n.committer, Logger: quiet, Now: func() time.Time { return time.Now().Add(time.Duration(n.ahead.Load())) }}, n.cluster); err != nil {
 		return nil, err
 	}
 	n.groups = NewGroups(Config{

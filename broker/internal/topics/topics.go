@@ -122,7 +122,7 @@ func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, erro
 	case s.err != nil && (s.again.IsZero() || m.cfg.Now().Before(s.again)):
 		return nil, s.err
 	}
-	p, err := m.open(t, index)
+	p, err := m.open(t, index, s.err == nil)
 	if err != nil {
 		s.err, s.again = err, time.Time{}
 		if fsys.IsNoSpace(err) {
@@ -130,6 +130,9 @@ func (m *Manager) Get(t *cluster.Topic, index int32) (*partition.Partition, erro
 		}
 		s.failed.Store(true)
 		return nil, err
+	}
+	if s.err != nil {
+		m.cfg.Logger.Info("a partition for which there was no space is open", "topic", t.Name, "partition", index)
 	}
 	s.err = nil
 	s.failed.Store(false)
@@ -167,7 +170,8 @@ func (m *Manager) slot(t *cluster.Topic, index int32) (*slot, error) {
 	return grown[index], nil
 }
 
-func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, error) {
+// open opens a partition. That there is still no space is not logged again.
+func (m *Manager) open(t *cluster.Topic, index int32, first bool) (*partition.Partition, error) {
 	img := m.cluster.Image()
 	dir := path.Join(m.cfg.Dir, dirName(t.Name, index))
 	p, err := m.openDir(img, t, index, dir)
@@ -184,7 +188,9 @@ func (m *Manager) open(t *cluster.Topic, index int32) (*partition.Partition, err
 		if fsys.IsNoSpace(err) {
 			until = "there is space"
 		}
-		m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until "+until, "topic", t.Name, "partition", index, "err", err)
+		if first || !fsys.IsNoSpace(err) {
+			m.cfg.Logger.Error("a partition cannot be opened; it answers KAFKA_STORAGE_ERROR until "+until, "topic", t.Name, "partition", index, "err", err)
+		}
 		var coded *record.Error
 		if !errors.As(err, &coded) {
 			err = fmt.Errorf("%w: %w", record.Errorf(record.CodeStorageError, "partition %s-%d cannot be opened", t.Name, index), err)
