@@ -147,11 +147,14 @@ func (b *Broker) open() error {
 // notKafkas refuses a data directory of Apache Kafka's: its topics are not read, and
 // it would not start again beside what is written here.
 func notKafkas(disk fsys.FS, dir string) error {
-	has := func(name string) bool { _, err := disk.Stat(path.Join(dir, name)); return err == nil }
+	has := func(name string) bool {
+		_, err := disk.Stat(path.Join(dir, name))
+		return !errors.Is(err, fsys.ErrNotExist)
+	}
 	if !has("meta.properties") || has("cluster.log") {
 		return nil
 	}
-	return fmt.Errorf("data directory %s (--data-dir, log.dirs) is Apache Kafka's, which has meta.properties there: this broker does not read Kafka's topics, and Kafka would not start beside this one's; name another with --data-dir", dir)
+	return fmt.Errorf("data directory %s (--data-dir, log.dirs) is Apache Kafka's, as it has meta.properties: this broker does not read Kafka's topics, and Kafka would no longer start with this broker's files among its own; name another with --data-dir", dir)
 }
 
 // openCluster reads the cluster log and records this start in it, which raises
@@ -188,11 +191,10 @@ func (b *Broker) openServer() error {
 		return err
 	}
 	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
-	missing, err := b.checkMechanisms(b.cluster.Image())
-	if err != nil {
+	if err := b.checkMechanisms(b.cluster.Image(), true); err != nil {
 		return err
 	}
-	b.report(missing)
+	b.report()
 	image := b.cluster.Image
 	for i := range b.listeners {
 		if s := b.listeners[i].stores; s != nil {

@@ -348,8 +348,9 @@ func checkLeast(get func(name string) string, listeners []Listener) (errs []erro
 		{"max.connections", 1, "nobody could connect, not even to change it again"},
 		{"max.connection.creation.rate", 1, "nobody could connect; leave it out for no bound"},
 	}
+	ofListeners := all[2:]
 	for i := range listeners {
-		for _, s := range all[2:] {
+		for _, s := range ofListeners {
 			all = append(all, least{cluster.ForListener(listeners[i].Name, s.name), s.least, s.why})
 		}
 	}
@@ -359,7 +360,7 @@ func checkLeast(get func(name string) string, listeners []Listener) (errs []erro
 			errs = append(errs, fmt.Errorf("%s is %d: it must be at least %d, otherwise %s", s.name, n, s.least, s.why))
 		}
 	}
-	if get("max.connections.per.ip") == "0" && get("max.connections.per.ip.overrides") == "" {
+	if n, err := strconv.ParseInt(strings.TrimSpace(get("max.connections.per.ip")), 10, 64); err == nil && n == 0 && get("max.connections.per.ip.overrides") == "" {
 		errs = append(errs, errors.New("max.connections.per.ip is 0: name the addresses that may connect in max.connections.per.ip.overrides first"))
 	}
 	return errs

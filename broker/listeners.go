@@ -214,12 +214,20 @@ func (b *Broker) address(listener string, local net.Addr) (string, int32) {
 }
 
 // report logs where the broker listens, and which settings will have no effect.
-func (b *Broker) report(missing map[string][]string) {
+func (b *Broker) report() {
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		b.cfg.Logger.Info("listening", "listener", l.Name, "protocol", l.protocol(), "addr", l.Listener.Addr().String(), "advertised", l.Advertise)
-		if m := missing[l.Name]; len(m) > 0 {
-			b.cfg.Logger.Warn("mechanisms of sasl.enabled.mechanisms are not offered: this broker has SCRAM-SHA-256, SCRAM-SHA-512 and, over TLS or on loopback, PLAIN", "listener", l.Name, "mechanisms", m)
+		if !l.SASL {
+			continue
+		}
+		o := b.offer(b.cluster.Image(), l)
+		if o.passedOver != "" {
+			b.cfg.Logger.Error("nobody could log in by the sasl.enabled.mechanisms that was set while the broker ran: it is passed over, set it anew with kafka-configs", "listener", l.Name, "value", o.passedOver, "offered", o.offered)
+		}
+		missing := slices.DeleteFunc(slices.Clone(o.wanted), func(m string) bool { return slices.Contains(o.offered, m) })
+		if len(missing) > 0 {
+			b.cfg.Logger.Warn("mechanisms of sasl.enabled.mechanisms are not offered: this broker has SCRAM-SHA-256, SCRAM-SHA-512 and, over TLS or on loopback, PLAIN", "listener", l.Name, "mechanisms", missing)
 		}
 	}
 	var idle []string

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -28,51 +29,59 @@ func (b *Broker) served(l *Listener) server.Listener {
 func (b *Broker) mechanisms(listener string) []string {
 	for i := range b.listeners {
 		if l := &b.listeners[i]; l.Name == listener {
-			return l.mechanisms(l.Listener.Addr(), b.wantedMechanisms(b.cluster.Image(), l))
+			return b.offer(b.cluster.Image(), l).offered
 		}
 	}
 	return nil
 }
 
-// wantedMechanisms are those that a listener is to offer; none: all that it can.
-func (b *Broker) wantedMechanisms(img *cluster.Image, l *Listener) []string {
-	if v, ok := b.ofListener(img, l.Name, "sasl.enabled.mechanisms"); ok {
-		return cluster.SplitList(v)
-	}
-	return l.Mechanisms
+// offer is what a listener makes of sasl.enabled.mechanisms.
+type offer struct {
+	wanted, offered []string
+	passedOver      string // a value that was set while the broker ran, by which nobody could log in
 }
 
-// checkMechanisms refuses a listener by which nobody could log in, and returns what
-// others are to offer and do not.
-func (b *Broker) checkMechanisms(img *cluster.Image) (missing map[string][]string, err error) {
-	missing = map[string][]string{}
+// offer takes the first value by which somebody can log in. As in Kafka, one that was set
+// while the broker ran, perhaps on other listeners than now, does not keep it from
+// starting, but what was given at the start has to be right.
+func (b *Broker) offer(img *cluster.Image, l *Listener) (o offer) {
+	for _, layer := range img.BrokerLayers(cluster.ForListener(l.Name, "sasl.enabled.mechanisms")) {
+		if layer.Source == cluster.DefaultConfig {
+			break
+		}
+		o.wanted = cluster.SplitList(layer.Value)
+		o.offered = l.mechanisms(l.Listener.Addr(), o.wanted)
+		if len(o.offered) > 0 || layer.Source == cluster.StaticBroker {
+			return o
+		}
+		o.passedOver = cmp.Or(o.passedOver, layer.Value)
+	}
+	o.wanted = l.Mechanisms // none: all that it can
+	o.offered = l.mechanisms(l.Listener.Addr(), o.wanted)
+	return o
+}
+
+// checkMechanisms refuses a listener through which nobody could log in. What was set
+// while the broker ran is not passed over in what is about to be set.
+func (b *Broker) checkMechanisms(img *cluster.Image, starting bool) error {
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		if !l.SASL {
 			continue
 		}
-		wanted := b.wantedMechanisms(img, l)
-		offered := l.mechanisms(l.Listener.Addr(), wanted)
-		if len(offered) == 0 {
-			return nil, fmt.Errorf("nobody could log in by listener %s: sasl.enabled.mechanisms is %s; name SCRAM-SHA-256, SCRAM-SHA-512 or, over TLS or on loopback, PLAIN", l.Name, strings.Join(wanted, ","))
+		o := b.offer(img, l)
+		var refused string
+		switch {
+		case o.passedOver != "" && !starting:
+			refused = o.passedOver
+		case len(o.offered) == 0:
+			refused = strings.Join(o.wanted, ",")
+		default:
+			continue
 		}
-		for _, m := range wanted {
-			if !slices.Contains(offered, m) {
-				missing[l.Name] = append(missing[l.Name], m)
-			}
-		}
+		return fmt.Errorf("nobody could log in through listener %s: sasl.enabled.mechanisms is %s; name SCRAM-SHA-256, SCRAM-SHA-512 or, over TLS or on loopback, PLAIN", l.Name, refused)
 	}
-	return missing, nil
-}
-
-// ofListener is the value that was set, now or at the start, of a setting for a
-// listener.
-func (b *Broker) ofListener(img *cluster.Image, listener, name string) (string, bool) {
-	layers := img.BrokerLayers(cluster.ForListener(listener, name))
-	if len(layers) == 0 || layers[0].Source == cluster.DefaultConfig {
-		return "", false
-	}
-	return layers[0].Value, true
+	return nil
 }
 
 // bounds are how many connections a listener may have from a host now.
@@ -106,7 +115,7 @@ func (b *Broker) checkConfigs(img *cluster.Image) error {
 	if errs := checkLeast(img.BrokerConfig, b.listeners); len(errs) > 0 {
 		return errs[0]
 	}
-	if _, err := b.checkMechanisms(img); err != nil {
+	if err := b.checkMechanisms(img, false); err != nil {
 		return err
 	}
 	for i := range b.listeners {

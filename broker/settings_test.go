@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -361,11 +363,16 @@ func TestZeroes(t *testing.T) {
 
 // TestLeastWhileRunning: what is refused at the start is refused later as well.
 func TestLeastWhileRunning(t *testing.T) {
-	b := &Broker{listeners: []Listener{{Name: "IN"}}}
+	b := &Broker{}
+	for i := range 40 { // each has its own names, not those of the ones before it
+		b.listeners = append(b.listeners, Listener{Name: fmt.Sprintf("L%d", i)})
+	}
+	b.listeners = append(b.listeners, Listener{Name: "IN"})
 	for _, img := range []*cluster.Image{
 		{BrokerConfigs: map[string]string{"max.connection.creation.rate": "0"}},
 		{BrokerConfigs: map[string]string{"max.connections": "0"}},
 		{BrokerConfigs: map[string]string{"max.connections.per.ip": "0"}},
+		{BrokerConfigs: map[string]string{"max.connections.per.ip": " 00"}},
 		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connections": "0"}}},
 		{NodeConfigs: map[int32]map[string]string{0: {"listener.name.in.max.connection.creation.rate": "-1"}}},
 		{NodeConfigs: map[int32]map[string]string{0: {"log.cleaner.dedupe.buffer.size": "0"}}},
@@ -378,6 +385,49 @@ func TestLeastWhileRunning(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMechanismsOfOtherListeners: what was set while the broker ran, on loopback, and lets
+// nobody log in by the listener it has now, does not keep it from starting.
+func TestMechanismsOfOtherListeners(t *testing.T) {
+	l := Listener{Name: "IN", SASL: true, Listener: everywhere{}}
+	b := &Broker{listeners: []Listener{l}}
+	both := []string{"SCRAM-SHA-256", "SCRAM-SHA-512"}
+	for _, c := range []struct {
+		static, dynamic string
+		offered         []string
+		starts, runs    bool
+	}{
+		{"", "", both, true, true},
+		{"", "SCRAM-SHA-256,PLAIN", both[:1], true, true},
+		{"", "PLAIN", both, true, false},
+		{"SCRAM-SHA-512", "PLAIN", both[1:], true, false},
+		{"PLAIN", "SCRAM-SHA-256", both[:1], true, true},
+		{"PLAIN", "GSSAPI", nil, false, false},
+		{"PLAIN", "", nil, false, false},
+	} {
+		img := &cluster.Image{BrokerConfigs: map[string]string{}, Local: cluster.Local{Static: map[string]string{}}}
+		if c.dynamic != "" {
+			img.BrokerConfigs["sasl.enabled.mechanisms"] = c.dynamic
+		}
+		if c.static != "" {
+			img.Local.Static["sasl.enabled.mechanisms"] = c.static
+		}
+		if got := b.offer(img, &l).offered; !slices.Equal(got, c.offered) {
+			t.Errorf("%q, then %q: %v are offered", c.static, c.dynamic, got)
+		}
+		if err := b.checkMechanisms(img, true); (err == nil) != c.starts {
+			t.Errorf("%q, then %q: at the start %v", c.static, c.dynamic, err)
+		}
+		if err := b.checkMechanisms(img, false); (err == nil) != c.runs {
+			t.Errorf("%q, then %q: while it runs %v", c.static, c.dynamic, err)
+		}
+	}
+}
+
+// everywhere listens on all addresses, where PLAIN is in the clear.
+type everywhere struct{ net.Listener }
+
+func (everywhere) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
 
 func set(settings ...string) Config {
 	c := Config{InMemory: true, Settings: map[string]string{}}

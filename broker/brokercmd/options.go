@@ -59,7 +59,7 @@ var options = []option{
 	{"flush-every", "quokka.flush.interval.ms", "TIME", "time between syncs with --flush interval (1s)", duration(time.Millisecond)},
 	{"disk-reserve", "quokka.disk.reserve.bytes", "BYTES", "disk space kept for offsets, transactions and deletes when the rest is full; 0 or less: none (64 MiB)", nil},
 	{"default-partitions", "num.partitions", "N", "partitions of a topic whose creator does not say (1)", nil},
-	{"no-auto-create", "auto.create.topics.enable", "", "refuse unknown topics instead of creating them (the variable, if false)", not},
+	{"no-auto-create", "auto.create.topics.enable", "", "refuse unknown topics instead of creating them (as the variable: false)", not},
 	{"replication-factor-clamp", "quokka.replication.factor.clamp", "", "create topics that are to have several replicas with one, instead of refusing them", nil},
 	{"node-id", "node.id", "N", "the broker's id (1)", nil},
 	{"cluster-id", "quokka.cluster.id", "ID", "refuse a data directory of another cluster (whatever it is)", nil},

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -91,6 +91,9 @@ func describeBrokerConfig(img *cluster.Image, name string, defaults bool) kmsg.D
 	return out
 }
 
+// namesUsers finds an option of PLAIN's login module that makes a user.
+var namesUsers = regexp.MustCompile(`\buser_[^\s="]+\s*=`)
+
 // alterBroker changes settings of this broker, or the defaults of all.
 func (h *Handler) alterBroker(ctx context.Context, name string, edits []edit, replace, validateOnly bool) error {
 	if err := h.checkBroker(name); err != nil {
@@ -104,7 +107,7 @@ func (h *Handler) alterBroker(ctx context.Context, name string, edits []edit, re
 			return err
 		}
 		// It would make nobody a user, and be kept with the passwords in it.
-		if _, base, _ := cluster.FindBrokerConfig(e.name); base == "sasl.jaas.config" && e.value != nil && strings.Contains(*e.value, "user_") {
+		if _, base, _ := cluster.FindBrokerConfig(e.name); base == "sasl.jaas.config" && e.value != nil && namesUsers.MatchString(*e.value) {
 			return invalid("%s names users, who are read when the broker starts: make them with kafka-configs --entity-type users, or change its configuration and restart it", e.name)
 		}
 	}

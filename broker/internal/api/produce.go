@@ -263,8 +263,8 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 	}
 }
 
-// progress says whether every batch that was staged is in its file — until then its
-// bytes are the partition's — and whether the answer has to wait.
+// progress says whether every batch that was staged is in its file — until then, and for
+// ever if it failed, its bytes are the partition's — and whether the answer has to wait.
 func progress(stages []stage, acks int16) (written, waits bool) {
 	written = true
 	for i := range stages {

@@ -10,7 +10,7 @@ import (
 
 // Pending is an append on its way to the disk. It belongs to the partition's lock.
 type Pending struct {
-	p             *Partition // nil once nothing can change any more
+	p             *Partition
 	base, last    int64
 	logAppendTime int64
 	size          int32 // 0 where the batch was in the log before

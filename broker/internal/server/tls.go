@@ -13,7 +13,7 @@ import (
 
 var (
 	errNobody = errors.New("the client's certificate is nobody's")
-	errLate   = errors.New("the client has not finished it within quokka.login.timeout.ms")
+	errLate   = errors.New("the client has not finished the handshake within quokka.login.timeout.ms")
 )
 
 // encrypted says whether the connection has TLS.
