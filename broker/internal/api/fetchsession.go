@@ -2,6 +2,7 @@ package api
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,6 +59,11 @@ type fetchSession struct {
 	used time.Time // guarded by fetchSessions.mu
 }
 
+// fits says whether a session keeps the entry. One whose name no topic can have is
+// answered and forgotten: what a session keeps would else have no bound in bytes, and
+// neither would the answers that tell of it.
+func (e *fetchEntry) fits() bool { return len(e.name) <= cluster.MaxTopicName }
+
 // fetchSessions are the sessions of all clients, bounded in number, and each in what it
 // names: more partitions than the broker may have are none that anybody reads.
 type fetchSessions struct {
@@ -92,11 +98,14 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 	}
 	f.mu.Lock()
 	s := f.sessions[req.SessionID]
+	if s != nil && s.principal != c.Principal {
+		s = nil
+	}
 	if s != nil {
 		s.used = f.now()
 	}
 	f.mu.Unlock()
-	if s == nil || s.principal != c.Principal {
+	if s == nil {
 		return nil, nil, errcode.FetchSessionIDNotFound
 	}
 	s.mu.Lock()
@@ -111,7 +120,7 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 	if s.epoch++; s.epoch <= 0 {
 		s.epoch = 1
 	}
-	s.update(req)
+	passing := s.update(req)
 	if len(s.entries) > f.partitions {
 		s.mu.Unlock()
 		f.remove(c, s.id)
@@ -119,6 +128,10 @@ func (f *fetchSessions) resolve(c *call, req *wire.FetchRequest) (*fetchSession,
 		return nil, nil, errcode.FetchSessionIDNotFound // and the client asks without one
 	}
 	s.lasting = true
+	if len(passing) > 0 {
+		f.hits.Hit(limit.TopicName)
+		return s, slices.Concat(s.order, passing), errcode.None
+	}
 	return s, s.order, errcode.None
 }
 
@@ -141,7 +154,16 @@ func (e *fetchEntry) set(p wire.FetchPartition) {
 
 // create makes a session, unless there is no room; the client then goes on
 // without one. The session is returned locked.
-func (f *fetchSessions) create(c *call, entries []*fetchEntry) *fetchSession {
+func (f *fetchSessions) create(c *call, all []*fetchEntry) *fetchSession {
+	entries := make([]*fetchEntry, 0, len(all))
+	for _, e := range all {
+		if e.fits() {
+			entries = append(entries, e)
+		}
+	}
+	if len(entries) < len(all) {
+		f.hits.Hit(limit.TopicName)
+	}
 	if len(entries) == 0 {
 		return nil
 	}
@@ -197,8 +219,9 @@ func (f *fetchSessions) remove(c *call, id int32) {
 	}
 }
 
-// update takes over what an incremental request changes.
-func (s *fetchSession) update(req *wire.FetchRequest) {
+// update takes over what an incremental request changes. It returns the entries that
+// are to be answered this once and not kept.
+func (s *fetchSession) update(req *wire.FetchRequest) (passing []*fetchEntry) {
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		for _, p := range t.Partitions {
@@ -206,8 +229,12 @@ func (s *fetchSession) update(req *wire.FetchRequest) {
 			e := s.entries[key]
 			if e == nil {
 				e = &fetchEntry{name: t.Name, id: t.ID, index: p.Index}
-				s.entries[key] = e
-				s.order = append(s.order, e)
+				if e.fits() {
+					s.entries[key] = e
+					s.order = append(s.order, e)
+				} else {
+					passing = append(passing, e)
+				}
 			}
 			e.set(p)
 		}
@@ -229,6 +256,7 @@ func (s *fetchSession) update(req *wire.FetchRequest) {
 		}
 		s.order = kept
 	}
+	return passing
 }
 
 // news says whether the client has to be told of a partition, and remembers what

@@ -17,12 +17,12 @@ import (
 func (h *Handler) produceParts(c *call) (Reply, error) {
 	c.pause() // while it reads
 	defer c.resume()
+	defer h.chargeProduce(c) // at the end, for what has come by then
 	in := wire.NewProduceReader(c.req)
 	req, err := in.Start()
 	if err != nil {
 		return nil, fmt.Errorf("produce: %w", err)
 	}
-	h.chargeProduce(c)
 	resp := &wire.ProduceResponse{}
 	var stages []stage
 	failed := false

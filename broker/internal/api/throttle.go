@@ -92,10 +92,15 @@ func (h *Handler) chargeTime(c *call) {
 // hold has the client held back.
 func (m *meter) hold(d time.Duration) { m.wait = max(m.wait, d) }
 
-// chargeProduce charges the bytes of a Produce request.
+// chargeProduce charges the bytes of a Produce request that have come: others may share
+// the quota, and what a client only claims to send costs it nothing.
 func (h *Handler) chargeProduce(c *call) {
 	if m := c.meter; m != nil {
-		m.hold(h.meter.Use(m.quotas, quota.Produce, m.client, float64(c.req.Size()), time.Now()))
+		size := c.req.Size()
+		if c.req.Rest != nil {
+			size -= c.req.Rest.Len()
+		}
+		m.hold(h.meter.Use(m.quotas, quota.Produce, m.client, float64(size), time.Now()))
 	}
 }
 

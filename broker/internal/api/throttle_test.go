@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/quokka-stream/quokka/broker/internal/quota"
 	"github.com/quokka-stream/quokka/broker/internal/record"
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
@@ -56,6 +58,42 @@ func TestSlowClientIsNotCharged(t *testing.T) {
 				c.pause()
 				if took := time.Since(began); took < time.Minute || c.meter.worked != 0 {
 					t.Errorf("of %v, %v were work", took, c.meter.worked)
+				}
+			})
+		})
+	}
+}
+
+// TestClaimsAreNotCharged: a large request is charged when it has come, and for what has:
+// who claims to send much and goes does not use up a quota that others share.
+func TestClaimsAreNotCharged(t *testing.T) {
+	const size, rate = 1 << 20, 10_000
+	quotas := quota.Table{{ClientID: quota.Default}: {quota.Produce: rate}}
+	frame := make([]byte, size+4)
+	binary.BigEndian.PutUint32(frame, size)
+	frame[7] = 3
+	frame[14], frame[15] = 0xff, 0xff // as above
+	for name, came := range map[string]int{"all of it": size, "half of it": size / 2, "5 KB": 5000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := bufio.NewReader(bytes.NewReader(frame[:came+4]))
+				first, rest, err := wire.ReadFrame(in, wire.Limits{Produce: size}, true)
+				if err != nil || rest == nil {
+					t.Fatalf("the rest is %v, %v", rest, err)
+				}
+				req, err := wire.ParseRequest(first)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Rest = rest
+				h := &Handler{}
+				c := &call{Session: &Session{}, req: &req, meter: &meter{quotas: quotas}}
+				if _, err := h.produce(t.Context(), c); errors.Is(err, ErrNoReply) != (came == size) {
+					t.Fatal(err)
+				}
+				want := max(0, time.Duration(came)*time.Second/rate-quota.Burst)
+				if got := c.meter.wait; got < want || got > want+time.Millisecond {
+					t.Errorf("held back for %v, not %v", got, want)
 				}
 			})
 		})

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,6 +202,45 @@ func TestFetchSessionIsBounded(t *testing.T) {
 	expect(t, "one too many", fetch(s.SessionID, 2, most, most+1).ErrorCode, 70)
 	expect(t, "the session afterwards", fetch(s.SessionID, 2, 0, 1).ErrorCode, 70)
 	hits(t, b, "fetch_sessions")
+}
+
+// TestFetchSessionForgetsLongNames: what no topic can be called is answered, and a session
+// does not keep it, as what is wrong with it would be told in every answer again.
+func TestFetchSessionForgetsLongNames(t *testing.T) {
+	b := start(t)
+	c := dial(t, b.Addr())
+	c.create("t", 1)
+	fetch := func(session, epoch int32, names ...string) *kmsg.FetchResponse {
+		t.Helper()
+		req := kmsg.NewPtrFetchRequest()
+		req.MaxBytes, req.SessionID, req.SessionEpoch = 1<<20, session, epoch
+		for _, name := range names {
+			req.Topics = append(req.Topics, fetchRequest(name, 0).Topics[0])
+		}
+		resp := ask[*kmsg.FetchResponse](c, 12, req)
+		expect(t, "a fetch", resp.ErrorCode, 0)
+		for _, name := range names {
+			if i := slices.IndexFunc(resp.Topics, func(rt kmsg.FetchResponseTopic) bool { return rt.Topic == name }); len(name) > 1 &&
+				(i < 0 || resp.Topics[i].Partitions[0].ErrorCode != 3) {
+				t.Errorf("a name of %d characters is not told to be unknown", len(name))
+			}
+		}
+		return resp
+	}
+	longest, tooLong, veryLong := strings.Repeat("x", 249), strings.Repeat("y", 250), strings.Repeat("z", 900_000)
+	if s := fetch(0, 0, tooLong); s.SessionID != 0 {
+		t.Error("a session of nothing")
+	}
+	s := fetch(0, 0, tooLong, "t", veryLong)
+	if s.SessionID == 0 {
+		t.Fatal("no session")
+	}
+	fetch(s.SessionID, 1, veryLong)
+	fetch(s.SessionID, 2, longest, tooLong)
+	if got := fetch(s.SessionID, 3).Topics; len(got) != 1 || got[0].Topic != longest {
+		t.Errorf("told again of %d topics, and not of one", len(got))
+	}
+	hits(t, b, "topic_name")
 }
 
 // TestFetchSession: incremental sessions as KIP-227 has them.

@@ -103,14 +103,18 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) (frame []byte
 	}
 	rest = &Rest{r: r, left: int(size)}
 	if authenticated && key == KeyProduce && size >= partsFrom {
-		if frame, err = rest.fill(nil, partsHead); err != nil {
+		head, err := rest.fill(nil, partsHead)
+		if err != nil {
 			return nil, nil, err
 		}
-		if inParts(frame) {
-			return frame, rest, nil
+		if inParts(head) {
+			return head, rest, nil
 		}
+		frame, err = rest.fill(head, int(size))
+		PutBuffer(head) // it was copied
+		return frame, nil, err
 	}
-	frame, err = rest.fill(frame, int(size))
+	frame, err = rest.fill(nil, int(size))
 	return frame, nil, err
 }
 
@@ -137,6 +141,9 @@ func (r *Rest) Err() error { return r.err }
 
 // Discard reads over what is left.
 func (r *Rest) Discard() error {
+	if r.await(r.left); r.err != nil {
+		return r.err
+	}
 	n, err := r.r.Discard(r.left)
 	r.took(n, err)
 	return r.err
@@ -144,14 +151,19 @@ func (r *Rest) Discard() error {
 
 // read fills b.
 func (r *Rest) read(b []byte) error {
-	if r.Before != nil && len(b) > r.r.Buffered() {
-		if r.err = r.Before(); r.err != nil {
-			return r.err
-		}
+	if r.await(len(b)); r.err != nil {
+		return r.err
 	}
 	n, err := io.ReadFull(r.r, b)
 	r.took(n, err)
 	return r.err
+}
+
+// await calls Before, if n bytes are not there yet.
+func (r *Rest) await(n int) {
+	if r.err = nil; r.Before != nil && n > r.r.Buffered() {
+		r.err = r.Before()
+	}
 }
 
 func (r *Rest) took(n int, err error) {
@@ -164,7 +176,7 @@ func (r *Rest) took(n int, err error) {
 	}
 }
 
-// fill returns a buffer of size bytes: head and what comes behind it. The buffer grows
+// fill returns a buffer of size bytes: a copy of head and what comes behind it. It grows
 // with what comes, up to four times at once; one that is there already is taken as a
 // whole if it is no larger than that: what others have given back is not for who only
 // claims that much is to come.

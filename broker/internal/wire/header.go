@@ -20,8 +20,9 @@ type Request struct {
 	CorrelationID int32
 	ClientID      string // empty when the client sent null
 	Body          []byte // aliases the frame
-	Frame         []byte // the whole frame, to be returned by PutBuffer once nothing aliases it
-	// Rest is what Frame and Body lack; nil: nothing. See Whole and ProduceReader.
+	Frame         []byte // to be returned by PutBuffer once nothing aliases it
+	// Rest is what Frame and Body, which are the beginning then, lack of the request; nil:
+	// they are whole. See Whole and ProduceReader.
 	Rest *Rest
 }
 

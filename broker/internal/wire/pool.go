@@ -57,8 +57,8 @@ func tryGetBuffer(n int) []byte {
 	return (*b)[:n]
 }
 
-// PutBuffer returns a buffer that GetBuffer or ReadFrame gave out. One that did
-// not come from there is ignored.
+// PutBuffer returns a buffer that GetBuffer, ReadFrame, Request.Whole or a ProduceReader
+// gave out. One whose capacity is that of no class is ignored.
 func PutBuffer(b []byte) {
 	c := class(cap(b))
 	if c >= len(pools) || cap(b) != 1<<(c+minClass) {

@@ -79,6 +79,9 @@ func TestProduceReader(t *testing.T) {
 				if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 					t.Fatalf("v%d, %s: %s", v, name, diff)
 				}
+				if next, err := io.ReadAll(rest); err != nil || string(next) != "next" {
+					t.Fatalf("v%d, %s: behind it is %q, %v", v, name, next, err)
+				}
 			}
 			cut := have + rng.IntN(len(body)-have+1)
 			if _, err := parts(v, body, have, bytes.NewReader(body[have:cut])); cut < len(body) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -157,6 +160,54 @@ func TestFrameInParts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBeforeDiscard: before the rest is read over it is said that the client may be waited
+// for, as before it is read; and if that goes wrong nothing is.
+func TestBeforeDiscard(t *testing.T) {
+	gone := errors.New("gone")
+	for name, c := range map[string]struct {
+		there, left int
+		before      error
+		calls       int
+	}{
+		"all is there": {100, 100, nil, 0},
+		"more to come": {100, 101, nil, 1},
+		"it fails":     {100, 101, gone, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := bufio.NewReaderSize(bytes.NewReader(make([]byte, 200)), c.there)
+			if _, err := in.Peek(1); err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			r := Rest{r: in, left: c.left, Before: func() error { calls++; return c.before }}
+			if err := r.Discard(); !errors.Is(err, c.before) || !errors.Is(r.Err(), c.before) || calls != c.calls {
+				t.Errorf("the error is %v, after %d calls", err, calls)
+			}
+			if (r.Len() == 0) != (c.before == nil) {
+				t.Errorf("%d bytes are left", r.Len())
+			}
+		})
+	}
+}
+
+// TestBeginningIsGivenBack: of a large frame that is read as a whole after all, the buffer
+// with its beginning can be used again.
+func TestBeginningIsGivenBack(t *testing.T) {
+	in := frameOf(partsFrom, make([]byte, partsFrom)) // of a version that is not answered
+	for tryGetBuffer(partsHead) != nil {
+	}
+	for range 20 { // the race detector has a pool lose some
+		frame, rest, err := ReadFrame(bufio.NewReader(bytes.NewReader(in)), testLimits, true)
+		if err != nil || rest != nil || !bytes.Equal(frame, in[4:]) {
+			t.Fatalf("%d bytes with the rest %v, %v", len(frame), rest, err)
+		}
+		if tryGetBuffer(partsHead) != nil {
+			return
+		}
+	}
+	t.Error("it cannot")
 }
 
 // TestLongFields: what is kept to decode long fields is read in few steps, each of which
