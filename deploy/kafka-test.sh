@@ -13,6 +13,6 @@ case $address in
 esac
 trap '${GO:-go} run ./deploy/kafka/run down' EXIT
 echo "kafka-test: Apache Kafka at $address"
-QUOKKA_KAFKA_BROKERS=$address ${GO:-go} test -p 1 -count=1 -timeout 15m ./schemas/... ./outbox/... ./cdc/... ./services/...
+QUOKKA_KAFKA_BROKERS=$address ${GO:-go} test -p 1 -count=1 -timeout 40m ./schemas/... ./outbox/... ./cdc/... ./services/...
 ${GO:-go} run ./deploy/kafka/run down
 QUOKKA_APACHE_KAFKA=1 ${GO:-go} test -count=1 -timeout 1h -v ./deploy/e2e/apachekafka

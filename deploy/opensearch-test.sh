@@ -13,6 +13,6 @@ case $address in
 esac
 trap '${GO:-go} run ./deploy/opensearch/run down' EXIT
 echo "opensearch-test: OpenSearch at $address"
-QUOKKA_SEARCH_URL=$address ${GO:-go} test -count=1 -timeout 15m ./services/searchsync
+QUOKKA_SEARCH_URL=$address ${GO:-go} test -count=1 -timeout 40m ./services/searchsync
 ${GO:-go} run ./deploy/opensearch/run down
 QUOKKA_OPENSEARCH=1 ${GO:-go} test -count=1 -timeout 1h -v -run OpenSearch ./deploy/e2e

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/deploy/tracequery"
+	"github.com/quokka-stream/quokka/internal/freeport"
 )
 
 // TestEveryOrderIsOneTrace: 100 of 100 orders are one trace, with the broker's
@@ -238,10 +238,9 @@ func jaeger(t *testing.T, binary string) (otlp, query string) {
 // freeAddr is an address on which nobody listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }

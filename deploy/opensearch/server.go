@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/quokka-stream/quokka/deploy/javaserver"
+	"github.com/quokka-stream/quokka/internal/freeport"
 	"github.com/quokka-stream/quokka/internal/unprivileged"
 )
 
@@ -127,14 +127,14 @@ func (s *Server) Up(ctx context.Context) error {
 		s.cfg.Port = saved
 	}
 	if s.cfg.Port == 0 {
-		if s.cfg.Port, err = freePort(); err != nil {
+		if s.cfg.Port, err = freeport.Find(); err != nil {
 			return err
 		}
 	}
 	if err := javaserver.Free(address(s.cfg.Port), "OPENSEARCH_PORT"); err != nil {
 		return err
 	}
-	transport, err := freePort()
+	transport, err := freeport.Find()
 	if err != nil {
 		return err
 	}
@@ -160,20 +160,6 @@ func (s *Server) command() *exec.Cmd {
 		"-Dopensearch.path.home="+s.home.distribution(), "-Dopensearch.path.conf="+s.home.config(), "-Dopensearch.distribution.type=zip",
 		"-cp", filepath.Join(s.home.distribution(), "lib", "*"), "org.opensearch.bootstrap.OpenSearch")
 	return s.home.account.Command(context.Background(), s.home.path, s.javaPath, args...)
-}
-
-// freePort finds a port below those that systems give to outgoing connections:
-// one of these could have it when the server was killed and comes back.
-func freePort() (int, error) {
-	const lowest, above, tries = 20_000, 32_000, 100
-	var err error
-	for range tries {
-		port := lowest + rand.IntN(above-lowest) //nolint:gosec // any will do
-		if err = javaserver.Free(address(port), "OPENSEARCH_PORT"); err == nil {
-			return port, nil
-		}
-	}
-	return 0, err
 }
 
 func (s *Server) portFile() string { return filepath.Join(s.cfg.Dir, "port") }

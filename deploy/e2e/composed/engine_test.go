@@ -27,8 +27,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/quokka-stream/quokka/deploy/compose"
-	"github.com/quokka-stream/quokka/deploy/kafka"
 	"github.com/quokka-stream/quokka/deploy/mailsink"
+	"github.com/quokka-stream/quokka/internal/freeport"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 )
 
@@ -115,12 +115,12 @@ func (e *engine) listen(address string) net.Listener {
 }
 
 // port is the port here for a service's port there. The service listens on it some
-// time later, so it is none of those that anybody may be given meanwhile.
+// time later.
 func (e *engine) port(service, port string) string {
 	e.t.Helper()
 	address := service + ":" + port
 	for e.ports[address] == 0 {
-		free, err := kafka.FreePort(1)
+		free, err := freeport.Find()
 		if err != nil {
 			e.t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/quokka-stream/quokka/internal/freeport"
 	"github.com/quokka-stream/quokka/services/kit/service"
 	"github.com/quokka-stream/quokka/services/kit/telemetry"
 )
@@ -46,20 +46,14 @@ func Listener(t testing.TB) net.Listener {
 	return l
 }
 
-// Unused is an address at which nobody listens until the test does. Its port is none
-// of those that systems give to outgoing connections and to listeners that take any.
+// Unused is an address at which nobody listens until the test does.
 func Unused(t testing.TB) string {
 	t.Helper()
-	const lowest, ports = 20_000, 12_000
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(ports))
-		if l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr); err == nil {
-			_ = l.Close()
-			return addr
-		}
+	port, err := freeport.Find()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no free port from %d to %d", lowest, lowest+ports)
-	return ""
+	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // Telemetry makes a service's telemetry; its log becomes the test's if it fails.
