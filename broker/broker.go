@@ -48,6 +48,7 @@ type Broker struct {
 
 	life       context.Context // ends when Close begins
 	ending     context.CancelFunc
+	mu         sync.Mutex     // between what begins in the background and the end of life
 	background sync.WaitGroup // what Serve started beside the server
 	closeOnce  sync.Once
 	closeErr   error
@@ -117,7 +118,7 @@ func (b *Broker) open() error {
 		return err
 	}
 	// Its own goroutine: the log is locked, and the committer will want to lock it.
-	b.log.OnFailed(func(cause error) { b.background.Go(func() { b.committer.Fail(cause) }) })
+	b.log.OnFailed(func(cause error) { b.start(func() { b.committer.Fail(cause) }) })
 	b.topics, err = topics.New(topics.Config{
 		FS: b.fs, Dir: path.Join(dir, "topics"), Committer: b.committer,
 		Logger: b.cfg.Logger, Now: time.Now,
@@ -260,14 +261,28 @@ func (b *Broker) Healthy() error {
 // ClusterID names the installation, for ever.
 func (b *Broker) ClusterID() string { return b.cluster.Image().ClusterID }
 
+// start runs f in the background, where Close waits for it. It reports false, and does
+// not run it, when Close has begun to wait.
+func (b *Broker) start(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.life.Err() != nil {
+		return false
+	}
+	b.background.Go(f)
+	return true
+}
+
 // Serve answers requests until Close; it then returns nil.
 func (b *Broker) Serve() error {
-	b.background.Go(b.groups.Load)
-	b.background.Go(b.txns.Load)
-	b.background.Go(b.reportUnresolved)
+	b.start(b.groups.Load)
+	b.start(b.txns.Load)
+	b.start(b.reportUnresolved)
 	ended := make(chan error, len(b.listeners))
 	for i := range b.listeners {
-		b.background.Go(func() { ended <- b.server.Serve(b.served(&b.listeners[i])) })
+		if !b.start(func() { ended <- b.server.Serve(b.served(&b.listeners[i])) }) {
+			ended <- nil
+		}
 	}
 	for range b.listeners {
 		if err := <-ended; err != nil {
@@ -301,7 +316,9 @@ func (b *Broker) close(ctx context.Context) error {
 				_ = ln.Close() // closed already where Serve was called
 			}
 		}
+		b.mu.Lock()
 		b.ending()
+		b.mu.Unlock()
 		if b.txns != nil {
 			b.txns.Close()
 		}

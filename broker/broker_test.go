@@ -71,6 +71,25 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestCloseAsServeBegins: what Serve was about to begin is waited for, or not begun.
+func TestCloseAsServeBegins(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for range 100 {
+		b, err := broker.Open(broker.Config{InMemory: true, Listen: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- b.Serve() }()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestClose: a broker that was used, with clients in the middle of requests, ends
 // soon and leaves nothing running.
 func TestClose(t *testing.T) {
