@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -40,18 +41,10 @@ func TestSlowClientIsNotCharged(t *testing.T) {
 						_, _ = client.Write(b[:len(b)/2+1]) // the test fails if it does not get there
 					}
 				}()
-				first, rest, err := wire.ReadFrame(bufio.NewReader(server), wire.Limits{Produce: 2 << 20}, true)
-				if err != nil || rest == nil {
-					t.Fatalf("the rest is %v, %v", rest, err)
-				}
-				req, err := wire.ParseRequest(first)
-				if err != nil {
-					t.Fatal(err)
-				}
-				req.Rest = rest
+				req := largeRequest(t, server)
 				h := &Handler{cfg: Config{RecordCheck: check}}
 				began := time.Now()
-				c := &call{Session: &Session{}, req: &req, meter: &meter{began: began}}
+				c := &call{Session: &Session{}, req: req, meter: &meter{began: began}}
 				if _, err := h.produce(t.Context(), c); !errors.Is(err, ErrNoReply) {
 					t.Fatal(err)
 				}
@@ -76,18 +69,9 @@ func TestClaimsAreNotCharged(t *testing.T) {
 	for name, came := range map[string]int{"all of it": size, "half of it": size / 2, "5 KB": 5000} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				in := bufio.NewReader(bytes.NewReader(frame[:came+4]))
-				first, rest, err := wire.ReadFrame(in, wire.Limits{Produce: size}, true)
-				if err != nil || rest == nil {
-					t.Fatalf("the rest is %v, %v", rest, err)
-				}
-				req, err := wire.ParseRequest(first)
-				if err != nil {
-					t.Fatal(err)
-				}
-				req.Rest = rest
+				req := largeRequest(t, bytes.NewReader(frame[:came+4]))
 				h := &Handler{}
-				c := &call{Session: &Session{}, req: &req, meter: &meter{quotas: quotas}}
+				c := &call{Session: &Session{}, req: req, meter: &meter{quotas: quotas}}
 				if _, err := h.produce(t.Context(), c); errors.Is(err, ErrNoReply) != (came == size) {
 					t.Fatal(err)
 				}
@@ -98,4 +82,19 @@ func TestClaimsAreNotCharged(t *testing.T) {
 			})
 		})
 	}
+}
+
+// largeRequest reads the beginning of a Produce request that is done in parts.
+func largeRequest(t *testing.T, r io.Reader) *wire.Request {
+	t.Helper()
+	first, rest, err := wire.ReadFrame(bufio.NewReader(r), wire.Limits{Produce: 2 << 20}, true)
+	if err != nil || rest == nil {
+		t.Fatalf("the rest is %v, %v", rest, err)
+	}
+	req, err := wire.ParseRequest(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Rest = rest
+	return &req
 }

@@ -235,14 +235,9 @@ func comparePaths(t *testing.T, flush broker.FlushPolicy, seed uint64) {
 // log can be read.
 func (c *conn) readLog(topic string, partition int32) (batches []byte) {
 	c.t.Helper()
-	end := kmsg.NewPtrListOffsetsRequest()
-	et := kmsg.NewListOffsetsRequestTopic()
-	et.Topic = topic
-	ep := kmsg.NewListOffsetsRequestTopicPartition()
-	ep.Partition, ep.Timestamp = partition, -1
-	et.Partitions = append(et.Partitions, ep)
-	end.Topics = append(end.Topics, et)
-	last := ask[*kmsg.ListOffsetsResponse](c, 7, end).Topics[0].Partitions[0].Offset
+	last := listOffset(c, 7, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition = topic, partition
+	}).Offset
 	for offset := int64(0); offset < last; {
 		req := fetchRequest(topic, offset)
 		req.Topics[0].Partitions[0].Partition = partition
