@@ -112,6 +112,9 @@ func (h *Handler) autoCreate(ctx context.Context, c *call, name string) int16 {
 		if img.Topic(name) != nil {
 			return nil, nil
 		}
+		if err := h.checkNewName(img, name); err != nil {
+			return nil, err
+		}
 		cmd, err := h.newTopic(img, name, -1, -1, nil)
 		if err != nil {
 			return nil, err

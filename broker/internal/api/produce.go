@@ -30,6 +30,7 @@ func (h *Handler) produce(ctx context.Context, c *call) (Reply, error) {
 		err := c.req.Whole()
 		c.resume()
 		if err != nil {
+			h.chargeProduce(c)
 			return nil, err
 		}
 	}
@@ -268,22 +269,20 @@ func (h *Handler) refuse(a *wire.ProducePartitionResponse, err error) {
 func progress(stages []stage, acks int16) (written, waits bool) {
 	written = true
 	for i := range stages {
-		if p := stages[i].pending; p != nil {
-			w, done := p.Progress()
-			written = written && w
-			waits = waits || !done && (!w || acks != 1)
-		}
+		w, done := stages[i].progress()
+		written = written && w
+		waits = waits || !done && (!w || acks != 1)
 	}
 	return written, waits
 }
 
-// written says whether the batch is in its file, or was refused.
-func (s *stage) written() bool {
+// progress says whether the batch is in its file, and whether nothing changes any more;
+// both of one that was refused.
+func (s *stage) progress() (written, done bool) {
 	if s.pending == nil {
-		return true
+		return true, true
 	}
-	w, _ := s.pending.Progress()
-	return w
+	return s.pending.Progress()
 }
 
 // finishProduce waits until what was staged is written (acks=1) or below the high

@@ -101,7 +101,7 @@ func (h *Handler) stagePart(c *call, acks int16, t *wire.ProduceTopic, s *stage)
 
 // giveBack gives back the records' buffer, once they are written.
 func (s *stage) giveBack() {
-	if s.own != nil && s.written() {
+	if written, _ := s.progress(); written && s.own != nil {
 		wire.PutBuffer(s.own)
 		s.own, s.in.Records = nil, nil
 	}

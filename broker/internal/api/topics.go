@@ -28,14 +28,11 @@ func (h *Handler) checkNewName(img *cluster.Image, name string) error {
 	return nil
 }
 
-// newTopic makes the command that creates a topic, or says why there can be none.
-// -1 for partitions or replicas means the broker's default.
+// newTopic makes the command that creates a topic, whose name was checked, or says why
+// there can be none. -1 for partitions or replicas means the broker's default.
 func (h *Handler) newTopic(img *cluster.Image, name string, partitions int32, replicas int16, configs map[string]string) (*cluster.CreateTopic, error) {
 	refuse := func(code int16, format string, args ...any) error {
 		return &cluster.Error{Code: code, Message: fmt.Sprintf(format, args...)}
-	}
-	if err := h.checkNewName(img, name); err != nil {
-		return nil, err
 	}
 	switch {
 	case partitions == -1:
