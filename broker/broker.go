@@ -192,7 +192,7 @@ func (b *Broker) openServer() error {
 		return err
 	}
 	b.cluster.SetLocal(cluster.Local{NodeID: b.cfg.NodeID, Static: b.static()})
-	if err := b.checkMechanisms(b.cluster.Image(), true); err != nil {
+	if err := b.checkMechanisms(b.cluster.Image(), b.cluster.Image()); err != nil {
 		return err
 	}
 	b.report()

@@ -236,10 +236,10 @@ func (b *Broker) report() {
 			idle = append(idle, name)
 		}
 	}
-	b.reportReplicas()
 	if len(idle) > 0 {
 		b.cfg.Logger.Info("settings that have no effect here were given; DescribeConfigs says why each has none", "settings", idle)
 	}
+	b.reportReplicas()
 }
 
 // reportReplicas warns of what a server.properties of several brokers asks for: with

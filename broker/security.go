@@ -61,9 +61,9 @@ func (b *Broker) offer(img *cluster.Image, l *Listener) (o offer) {
 	return o
 }
 
-// checkMechanisms refuses a listener through which nobody could log in. What was set
-// while the broker ran is not passed over in what is about to be set.
-func (b *Broker) checkMechanisms(img *cluster.Image, starting bool) error {
+// checkMechanisms refuses a listener through which nobody could log in, and a value to be
+// passed over that is not there now: what is there keeps no other setting from changing.
+func (b *Broker) checkMechanisms(img, now *cluster.Image) error {
 	for i := range b.listeners {
 		l := &b.listeners[i]
 		if !l.SASL {
@@ -72,7 +72,7 @@ func (b *Broker) checkMechanisms(img *cluster.Image, starting bool) error {
 		o := b.offer(img, l)
 		var refused string
 		switch {
-		case o.passedOver != "" && !starting:
+		case o.passedOver != "" && o.passedOver != b.offer(now, l).passedOver:
 			refused = o.passedOver
 		case len(o.offered) == 0:
 			refused = strings.Join(o.wanted, ",")
@@ -115,7 +115,7 @@ func (b *Broker) checkConfigs(img *cluster.Image) error {
 	if errs := checkLeast(img.BrokerConfig, b.listeners); len(errs) > 0 {
 		return errs[0]
 	}
-	if err := b.checkMechanisms(img, false); err != nil {
+	if err := b.checkMechanisms(img, b.cluster.Image()); err != nil {
 		return err
 	}
 	for i := range b.listeners {

@@ -364,6 +364,10 @@ func TestZeroes(t *testing.T) {
 // TestLeastWhileRunning: what is refused at the start is refused later as well.
 func TestLeastWhileRunning(t *testing.T) {
 	b := &Broker{}
+	var err error
+	if b.cluster, err = cluster.Open(nil, nil); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 40 { // each has its own names, not those of the ones before it
 		b.listeners = append(b.listeners, Listener{Name: fmt.Sprintf("L%d", i)})
 	}
@@ -395,7 +399,7 @@ func TestMechanismsOfOtherListeners(t *testing.T) {
 	for _, c := range []struct {
 		static, dynamic string
 		offered         []string
-		starts, runs    bool
+		starts, set     bool
 	}{
 		{"", "", both, true, true},
 		{"", "SCRAM-SHA-256,PLAIN", both[:1], true, true},
@@ -415,11 +419,11 @@ func TestMechanismsOfOtherListeners(t *testing.T) {
 		if got := b.offer(img, &l).offered; !slices.Equal(got, c.offered) {
 			t.Errorf("%q, then %q: %v are offered", c.static, c.dynamic, got)
 		}
-		if err := b.checkMechanisms(img, true); (err == nil) != c.starts {
-			t.Errorf("%q, then %q: at the start %v", c.static, c.dynamic, err)
+		if err := b.checkMechanisms(img, img); (err == nil) != c.starts {
+			t.Errorf("%q, then %q: at the start, and when something else is set: %v", c.static, c.dynamic, err)
 		}
-		if err := b.checkMechanisms(img, false); (err == nil) != c.runs {
-			t.Errorf("%q, then %q: while it runs %v", c.static, c.dynamic, err)
+		if err := b.checkMechanisms(img, &cluster.Image{Local: img.Local}); (err == nil) != c.set {
+			t.Errorf("%q, then %q: when it is set: %v", c.static, c.dynamic, err)
 		}
 	}
 }

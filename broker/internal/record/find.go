@@ -6,10 +6,7 @@ import "math"
 // offset of at least from. The records are read in pieces: what it takes is the same,
 // whatever they decompress to.
 func FirstSince(b []byte, ts, from int64) (offset, timestamp int64, ok bool, err error) {
-	info, err := ParseHeader(b)
-	if err == nil && info.Size > len(b) {
-		err = Errorf(CodeCorruptMessage, "batch claims %d bytes, %d are there", info.Size, len(b))
-	}
+	info, err := parseWhole(b)
 	if err != nil {
 		return 0, 0, false, err
 	}

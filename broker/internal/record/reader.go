@@ -35,10 +35,7 @@ type Reader struct {
 // Reset begins reading batch b, which is one whole batch, decompressing at most
 // bound bytes (0 = MaxDecompressed). The CRC is not checked again.
 func (r *Reader) Reset(b []byte, bound int64) error {
-	info, err := ParseHeader(b)
-	if err == nil && info.Size > len(b) {
-		err = Errorf(CodeCorruptMessage, "batch claims %d bytes, %d are there", info.Size, len(b))
-	}
+	info, err := parseWhole(b)
 	if err != nil {
 		*r = Reader{buf: r.buf, err: err}
 		return err
@@ -52,6 +49,15 @@ func (r *Reader) Reset(b []byte, bound int64) error {
 		r.body = r.buf
 	}
 	return nil
+}
+
+// parseWhole is ParseHeader of a batch that has to be there to its end.
+func parseWhole(b []byte) (Info, error) {
+	info, err := ParseHeader(b)
+	if err == nil && info.Size > len(b) {
+		err = Errorf(CodeCorruptMessage, "batch claims %d bytes, %d are there", info.Size, len(b))
+	}
+	return info, err
 }
 
 // decompress appends the decompressed records to dst.
