@@ -13,14 +13,18 @@ import (
 	"github.com/quokka-stream/quokka/deploy/checker"
 )
 
-// mailpit answers as a mail sink, and gets more mails while it is asked.
+// mailpit answers as a mail sink, and gets more mails while it is asked. A reader
+// may have a whole page before its handler has returned, so each holds the lock.
 type mailpit struct {
+	mu       sync.Mutex
 	mails    []string // Message-IDs by arrival
 	arriving []string // one arrives after each page
 	asked    int
 }
 
 func (m *mailpit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.asked++
 	if id, ok := strings.CutPrefix(r.URL.Path, "/api/v1/message/"); ok {
 		fmt.Fprintf(w, `{"X-Quokka-Order":["order of %s"]}`, strings.TrimSuffix(id, "/headers"))
@@ -36,6 +40,13 @@ func (m *mailpit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(m.arriving) > 0 {
 		m.mails, m.arriving = append(m.mails, m.arriving[0]), m.arriving[1:]
 	}
+}
+
+// deliver adds mails; those asked for so far are no longer counted.
+func (m *mailpit) deliver(ids ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mails, m.asked = append(m.mails, ids...), 0
 }
 
 // TestReadMails: no mail is missed or counted twice, however the pages shift.
@@ -60,12 +71,13 @@ func TestReadMails(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A stranger arrives, and a mail is delivered again.
-	sink.mails = append(sink.mails, "stranger@quokka.local", "e0@quokka.local")
-	sink.asked = 0
+	sink.deliver("stranger@quokka.local", "e0@quokka.local")
 	second := known
 	if err := c.readMails(t.Context(), &second); err != nil {
 		t.Fatal(err)
 	}
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
 	count := map[string]int{}
 	for _, m := range second.Mails {
 		count[m.MessageID]++

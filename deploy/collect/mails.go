@@ -96,9 +96,10 @@ func (c *Collector) getJSON(ctx context.Context, url string, v any) (found bool,
 		return false, err
 	}
 	defer resp.Body.Close()
+	// A body that is not read to its end costs the connection.
+	defer func() { _, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) }()
 	if resp.StatusCode == http.StatusNotFound {
-		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-		return false, err
+		return false, nil
 	}
 	if resp.StatusCode != http.StatusOK {
 		return false, fmt.Errorf("GET %s: %s", url, resp.Status)
