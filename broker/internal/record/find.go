@@ -1,7 +1,5 @@
 package record
 
-import "math"
-
 // FirstSince returns the first record of batch b with a timestamp of at least ts and an
 // offset of at least from. The records are read in pieces: what it takes is the same,
 // whatever they decompress to.
@@ -16,20 +14,11 @@ func FirstSince(b []byte, ts, from int64) (offset, timestamp int64, ok bool, err
 	}
 	defer s.close()
 	for i := range info.Count {
-		length, whole := s.varint()
-		if !whole || length < 0 || length > math.MaxInt32 {
-			return 0, 0, false, s.corrupt(i, "length")
+		_, since, delta, err := s.record(i)
+		if err != nil {
+			return 0, 0, false, err
 		}
-		s.begin(length)
-		if !s.skip(1) { // attributes, unused
-			return 0, 0, false, s.corrupt(i, "attributes")
-		}
-		since, whole := s.varint()
-		if !whole {
-			return 0, 0, false, s.corrupt(i, "timestamp")
-		}
-		delta, whole := s.varint()
-		if !whole || !s.skip(s.limit) || !s.done() {
+		if !s.skip(s.limit) || !s.done() {
 			return 0, 0, false, s.corrupt(i, "length")
 		}
 		offset, timestamp = info.BaseOffset+delta, info.BaseTimestamp+since

@@ -111,6 +111,26 @@ func (s *scanner) varint() (int64, bool) {
 	return 0, false
 }
 
+// record reads the beginning of the i-th record: its length, and its timestamp and
+// offset, which count from the batch's.
+func (s *scanner) record(i int32) (length, since, delta int64, err error) {
+	length, ok := s.varint()
+	if !ok || length < 0 || length > math.MaxInt32 {
+		return 0, 0, 0, s.corrupt(i, "length")
+	}
+	s.begin(length)
+	if !s.skip(1) { // attributes, unused
+		return 0, 0, 0, s.corrupt(i, "attributes")
+	}
+	if since, ok = s.varint(); !ok {
+		return 0, 0, 0, s.corrupt(i, "timestamp")
+	}
+	if delta, ok = s.varint(); !ok {
+		return 0, 0, 0, s.corrupt(i, "offset delta")
+	}
+	return length, since, delta, nil
+}
+
 // skip passes n bytes over.
 func (s *scanner) skip(n int64) bool {
 	if n > s.limit {

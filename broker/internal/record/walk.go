@@ -139,21 +139,9 @@ func varint(b []byte, p int) (int64, int) {
 
 // record checks one record.
 func (w *walk) record(s *scanner, i int32) error {
-	length, ok := s.varint()
-	if !ok || length < 0 || length > math.MaxInt32 {
-		return s.corrupt(i, "length")
-	}
-	s.begin(length)
-	if !s.skip(1) { // attributes, unused
-		return s.corrupt(i, "attributes")
-	}
-	ts, ok := s.varint()
-	if !ok {
-		return s.corrupt(i, "timestamp")
-	}
-	delta, ok := s.varint()
-	if !ok {
-		return s.corrupt(i, "offset delta")
+	length, ts, delta, err := s.record(i)
+	if err != nil {
+		return err
 	}
 	key, ok := s.varint()
 	if !ok || key < -1 || (key > 0 && !s.skip(key)) {
