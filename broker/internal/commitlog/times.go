@@ -140,12 +140,14 @@ func (v *view) recordAt(pos int64, info *record.Info, ts, from int64) (f Found, 
 	if err != nil {
 		return f, false, err
 	}
-	f.Offset, f.Timestamp, ok, err = record.FirstSince(b, ts, from)
+	offset, timestamp, ok, err := record.FirstSince(b, ts, from)
 	if err != nil {
 		return f, false, fmt.Errorf("segment %s, position %d: %w", fileName(v.seg.dir, v.seg.base, logSuffix), pos, err)
 	}
-	f.Epoch = info.LeaderEpoch
-	return f, ok, nil
+	if !ok {
+		return f, false, nil
+	}
+	return Found{Offset: offset, Timestamp: timestamp, Epoch: info.LeaderEpoch}, true, nil
 }
 
 // maxBelow returns the largest timestamp of batches in [start, limit), and an offset
