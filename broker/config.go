@@ -345,10 +345,12 @@ func checkLeast(get func(name string) string, listeners []Listener) (errs []erro
 	all := []least{
 		{"sasl.server.max.receive.size", 1024, "clients could not log in"},
 		{"log.cleaner.dedupe.buffer.size", 1 << 20, "compaction could not keep the keys of a segment"},
+	}
+	ofListeners := []least{
 		{"max.connections", 1, "nobody could connect, not even to change it again"},
 		{"max.connection.creation.rate", 1, "nobody could connect; leave it out for no bound"},
 	}
-	ofListeners := all[2:]
+	all = append(all, ofListeners...)
 	for i := range listeners {
 		for _, s := range ofListeners {
 			all = append(all, least{cluster.ForListener(listeners[i].Name, s.name), s.least, s.why})

@@ -8,10 +8,10 @@ import (
 // Append checks and stages one or more batches, exactly as received: offset and epoch
 // are given, the producer's sequence is taken. It waits for no sync, and a coordinator's
 // for nothing; a client's large batch is written, or waits for those who write to the
-// partition before it. A client appends one batch at a time. The bytes of batch are patched in place and belong
-// to the partition until Pending.Progress says that they are written. A duplicate of
-// a batch in the producer's window gets the original's offsets, and its Pending if
-// that is not yet durable. Errors are *record.Error.
+// partition before it. A client appends one batch at a time. The bytes of batch are
+// patched in place and belong to the partition until Pending.Progress says that they
+// are written. A duplicate of a batch in the producer's window gets the original's
+// offsets, and its Pending if that is not yet durable. Errors are *record.Error.
 func (p *Partition) Append(batch []byte, origin Origin) (*Pending, error) {
 	p.log.Lock()
 	cfg := p.log.Config()
