@@ -283,7 +283,7 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%v: %v, %q", args, err, out)
 		}
 	}
-	if out, err := do("repair", "--help"); err != nil || !strings.Contains(out, "Usage: broker repair") || !strings.Contains(out, "--apply\n") || !strings.Contains(out, "--data-dir DIR\n") {
+	if out, err := do("repair", "--help"); err != nil || !strings.Contains(out, "Usage: broker repair") || !strings.Contains(out, "--apply ") || !strings.Contains(out, "--data-dir DIR ") {
 		t.Errorf("help: %v, %s", err, out)
 	}
 	for _, args := range [][]string{{"check", "x"}, {"repair", "--lose-all"}} {

@@ -1,11 +1,13 @@
 package brokercmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/quokka-stream/quokka/broker"
 )
@@ -47,11 +49,9 @@ func (c Command) parse(flags *flag.FlagSet, args []string, usage string) error {
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(c.Stdout, "Usage: %s %s\n\n", flags.Name(), usage)
-		flags.VisitAll(func(f *flag.Flag) {
-			name, help := flag.UnquoteUsage(f)
-			fmt.Fprintf(c.Stdout, "  --%s\n        %s\n", strings.TrimSpace(f.Name+" "+strings.ToUpper(name)), help)
-		})
-		return errHelped
+		table := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
+		flags.VisitAll(func(f *flag.Flag) { flagLine(table, f) })
+		return cmp.Or(table.Flush(), errHelped)
 	case err != nil:
 		return &UsageError{fmt.Sprintf("%v; run %s --help for the flags", err, flags.Name())}
 	}

@@ -32,8 +32,7 @@ of a broker that is stopped; repair says what a repair would lose, and does it.
 	}
 	flags.VisitAll(func(f *flag.Flag) {
 		if !mine[f.Name] {
-			value, help := flag.UnquoteUsage(f)
-			fmt.Fprintf(table, "  --%s\t\t%s\n", strings.TrimSpace(f.Name+" "+value), help)
+			flagLine(table, f)
 		}
 	})
 	fmt.Fprintf(table, "  --override NAME=VALUE\t\tany setting by its name in Apache Kafka; may be repeated\n")
@@ -48,6 +47,12 @@ Every setting of a broker of Apache Kafka 4.1 is known: num.partitions is
 file; a setting of one listener is listener.name.external.ssl.keystore.location.
 `, env("num.partitions"))
 	return nil
+}
+
+// flagLine writes a flag that has no variable into a table of the help.
+func flagLine(table io.Writer, f *flag.Flag) {
+	value, help := flag.UnquoteUsage(f)
+	fmt.Fprintf(table, "  --%s\t\t%s\n", strings.TrimSpace(f.Name+" "+strings.ToUpper(value)), help)
 }
 
 // listSettings writes every setting, and Kafka's default where ours is another.
