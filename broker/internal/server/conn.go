@@ -38,6 +38,7 @@ type conn struct {
 	waiting  atomic.Int64  // answers in queue or in the writer's hands
 	bytes    atomic.Int64  // of their requests
 	progress chan struct{} // a token when the writer has finished an answer
+	until    time.Time     // when a request that is midway has to be whole; set before draining
 	draining atomic.Bool
 	midway   atomic.Bool // a request is done while its frame comes in
 
@@ -64,18 +65,21 @@ func newConn(s *Server, l *listening, nc net.Conn) *conn {
 	return c
 }
 
-// lastParts is how long a client may be silent in the middle of a frame while the
-// server closes: what is done of a request already, it would send again.
+// lastParts is how long after the server began to close a request has to be whole whose
+// beginning has been done: what was done of it, its client would send again.
 const lastParts = time.Second
 
-// drain makes the connection end when its current request is answered.
+// drain makes the connection end when the requests that were read are answered. What is
+// not whole then is not waited for, but for lastParts a request that is midway: else who
+// sends slowly would hold up all. Its client sends it again, as it does when Kafka closes.
 func (c *conn) drain() {
+	now := time.Now()
+	c.until = now.Add(lastParts)
 	c.draining.Store(true)
-	until := time.Now()
 	if c.midway.Load() {
-		until = until.Add(lastParts)
+		now = c.until
 	}
-	_ = c.nc.SetReadDeadline(until) // wakes the reader; a connection that is gone has ended already
+	_ = c.nc.SetReadDeadline(now) // wakes the reader; a connection that is gone has ended already
 }
 
 func (c *conn) run() {
@@ -150,7 +154,7 @@ func (c *conn) read() (err error) {
 func (c *conn) awaitPart() error {
 	err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout))
 	if c.draining.Load() { // its deadline may have been overwritten just now
-		err = c.nc.SetReadDeadline(time.Now().Add(lastParts))
+		err = c.nc.SetReadDeadline(c.until)
 	}
 	return err
 }

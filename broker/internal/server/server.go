@@ -108,8 +108,9 @@ func (s *Server) Serve(l Listener) error {
 	}
 }
 
-// Close stops accepting and ends all connections: each after the requests that it
-// has sent are answered, or, when ctx ends, at once. It returns when all are gone.
+// Close stops accepting and ends all connections: each after the requests that have
+// been read of it are answered, or, when ctx ends, at once. Nothing more is read, but the
+// rest of a request that is done while it comes in. It returns when all are gone.
 func (s *Server) Close(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true

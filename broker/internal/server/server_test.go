@@ -382,7 +382,8 @@ func (r *reader) Handle(ctx context.Context, s *api.Session, req *wire.Request) 
 }
 
 // TestInParts: of a large Produce request the handler has the beginning before the rest
-// has come. Who is silent then is idle, and has a moment when the server closes.
+// has come. Who is silent then is idle, and has a moment when the server closes, in all,
+// however steadily it goes on.
 func TestInParts(t *testing.T) {
 	const size = 1 << 20
 	large := request(wire.KeyProduce)
@@ -397,16 +398,17 @@ func TestInParts(t *testing.T) {
 			Handler
 			begun() int64
 		}
-		pause time.Duration // in the middle
+		pause time.Duration // before each half of the rest
 		close bool          // the server, before it
 		want  bool          // an answer
 		limit int64         // how often limit.Idle is counted
 	}{
-		{"a slow client", &reader{}, 9 * time.Minute, false, true, 0},
+		{"a slow client", &reader{}, 6 * time.Minute, false, true, 0},
 		{"an idle client", &reader{}, 11 * time.Minute, false, false, 1},
-		{"a client that goes on when the server closes", &reader{}, lastParts / 2, true, true, 0},
+		{"a client that goes on when the server closes", &reader{}, lastParts / 3, true, true, 0},
 		{"a client that does not", &reader{}, 2 * lastParts, true, false, 0},
-		{"a handler that does not want the rest", &echo{}, 9 * time.Minute, false, true, 0},
+		{"a client that goes on too slowly", &reader{}, lastParts * 2 / 3, true, false, 0},
+		{"a handler that does not want the rest", &echo{}, 4 * time.Minute, false, true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -419,7 +421,7 @@ func TestInParts(t *testing.T) {
 					}
 				})
 				conn := w.dial()
-				write(t, conn, large[:size/2])
+				write(t, conn, large[:size/8])
 				synctest.Wait()
 				if n := c.h.begun(); n != 1 {
 					t.Fatalf("%d requests have begun", n)
@@ -434,8 +436,14 @@ func TestInParts(t *testing.T) {
 					close(closed)
 				}
 				synctest.Wait()
-				time.Sleep(c.pause)
-				go func() { _, _ = conn.Write(large[size/2:]) }() // the connection may be gone
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					for _, half := range [][]byte{large[size/8 : size/2], large[size/2:]} {
+						time.Sleep(c.pause)
+						_, _ = conn.Write(half) // the connection may be gone
+					}
+				}()
 				got := make([]byte, len(answer))
 				if _, err := io.ReadFull(conn, got); (err == nil) != c.want {
 					t.Errorf("the answer: %v", err)
@@ -451,6 +459,7 @@ func TestInParts(t *testing.T) {
 					t.Errorf("observed as taking %v, of which the client took all", time.Duration(took.Load()))
 				}
 				conn.Close()
+				<-sent
 			})
 		})
 	}
