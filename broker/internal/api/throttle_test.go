@@ -17,19 +17,21 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/wire"
 )
 
-// TestSlowClientIsNotCharged: the time that a large request takes to come in is not work,
-// whether it is done in parts or, for a record check, as a whole.
+// ways are how a large request is done: in parts, or, for a record check, as a whole.
+var ways = map[string]RecordCheck{
+	"in parts": nil,
+	"as a whole": func(context.Context, *CheckedBatch) ([]record.Fault, error) {
+		return nil, errors.New("there is no batch to check")
+	},
+}
+
+// TestSlowClientIsNotCharged: the time that a large request takes to come in is not work.
 func TestSlowClientIsNotCharged(t *testing.T) {
 	frame := make([]byte, 1<<20)
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	frame[7] = 3                      // a Produce request of version 3
 	frame[14], frame[15] = 0xff, 0xff // without a transaction, with acks=0, and no topic
-	for name, check := range map[string]RecordCheck{
-		"in parts": nil,
-		"as a whole": func(context.Context, *CheckedBatch) ([]record.Fault, error) {
-			return nil, errors.New("there is no batch to check")
-		},
-	} {
+	for name, check := range ways {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, server := net.Pipe()
@@ -66,21 +68,23 @@ func TestClaimsAreNotCharged(t *testing.T) {
 	binary.BigEndian.PutUint32(frame, size)
 	frame[7] = 3
 	frame[14], frame[15] = 0xff, 0xff // as above
-	for name, came := range map[string]int{"all of it": size, "half of it": size / 2, "5 KB": 5000} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				req := largeRequest(t, bytes.NewReader(frame[:came+4]))
-				h := &Handler{}
-				c := &call{Session: &Session{}, req: req, meter: &meter{quotas: quotas}}
-				if _, err := h.produce(t.Context(), c); errors.Is(err, ErrNoReply) != (came == size) {
-					t.Fatal(err)
-				}
-				want := max(0, time.Duration(came)*time.Second/rate-quota.Burst)
-				if got := c.meter.wait; got < want || got > want+time.Millisecond {
-					t.Errorf("held back for %v, not %v", got, want)
-				}
+	for way, check := range ways {
+		for name, came := range map[string]int{"all of it": size, "half of it": size / 2, "5 KB": 5000} {
+			t.Run(way+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					req := largeRequest(t, bytes.NewReader(frame[:came+4]))
+					h := &Handler{cfg: Config{RecordCheck: check}}
+					c := &call{Session: &Session{}, req: req, meter: &meter{quotas: quotas}}
+					if _, err := h.produce(t.Context(), c); errors.Is(err, ErrNoReply) != (came == size) {
+						t.Fatal(err)
+					}
+					want := max(0, time.Duration(came)*time.Second/rate-quota.Burst)
+					if got := c.meter.wait; got < want || got > want+time.Millisecond {
+						t.Errorf("held back for %v, not %v", got, want)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
