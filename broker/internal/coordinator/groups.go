@@ -112,9 +112,8 @@ func (g *Groups) start(t *cluster.Topic, index int32) (*shard, int16) {
 	if s != nil {
 		return s, errcode.None
 	}
-	part, err := g.topics.Get(t, index) // may take long: not under the lock
+	part, err := g.topics.Get(t, index) // may take long: not under the lock; tells why not, once
 	if err != nil {
-		g.cfg.Logger.Error("a partition of the offsets topic is not available", "partition", index, "err", err)
 		return nil, errcode.CoordinatorNotAvailable
 	}
 	g.mu.Lock()

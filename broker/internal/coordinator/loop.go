@@ -75,6 +75,29 @@ type loop struct {
 	bytes   int
 
 	last *partition.Pending // the newest append, until it is known to be durable
+
+	trouble trouble
+}
+
+// trouble is what went wrong last, and was told.
+type trouble struct {
+	text   string // "" when all is well
+	until  time.Time
+	unread bool // the state could not be loaded
+}
+
+// tellAgain is how long the same trouble is not told again. What is tried anew with each
+// request, and each second, would fill the log; and who reads it later must find it.
+const tellAgain = 10 * time.Minute
+
+// tell logs what goes wrong, when it is something else than before.
+func (l *loop) tell(what string, err error, args ...any) {
+	text, now := what+err.Error(), l.now()
+	if text == l.trouble.text && now.Before(l.trouble.until) {
+		return
+	}
+	l.trouble.text, l.trouble.until = text, now.Add(tellAgain)
+	l.log.Error(what, append(args, "err", err)...)
 }
 
 func newLoop(cfg *Config, part *partition.Partition, log *slog.Logger) *loop {
@@ -112,9 +135,9 @@ func (l *loop) run() {
 		case <-expiry.C:
 			expire = true
 		}
-		if err := lost(l.last); loaded && err != nil {
+		if err := l.lost(l.last); loaded && err != nil {
 			// Found before a step builds on what the log does not have.
-			l.log.Error("a coordinator's change could not be written; its state is loaded again", "err", err)
+			l.tell(notWritten, err)
 			l.abandon(errcode.CoordinatorNotAvailable)
 			loaded = false
 		}
@@ -203,7 +226,7 @@ func (l *loop) settle(round []command, now time.Time) bool {
 			// one that failed before has to be looked for.
 			before := l.last
 			l.last = p
-			if err := lost(before); err != nil {
+			if err := l.lost(before); err != nil {
 				return l.failed(round, err)
 			}
 		case o.refused != nil && errors.As(err, &coded) && coded.Code != record.CodeStorageError:
@@ -215,7 +238,7 @@ func (l *loop) settle(round []command, now time.Time) bool {
 	if l.last != nil {
 		select {
 		case <-l.last.Durable():
-			err := l.last.Err()
+			err := l.lost(l.last)
 			l.last = nil
 			if err != nil {
 				return l.failed(round, err)
@@ -227,21 +250,28 @@ func (l *loop) settle(round []command, now time.Time) bool {
 	return true
 }
 
-// lost is the error of an append that is known to have failed.
-func lost(p *partition.Pending) error {
+// lost is the error of an append that is known to have failed. One that is known to have
+// not ends all trouble.
+func (l *loop) lost(p *partition.Pending) error {
 	if p == nil {
 		return nil
 	}
 	select {
 	case <-p.Durable():
-		return p.Err()
 	default:
 		return nil
 	}
+	err := p.Err()
+	if err == nil {
+		l.trouble = trouble{}
+	}
+	return err
 }
 
+const notWritten = "a coordinator's change could not be written; its state is loaded again"
+
 func (l *loop) failed(round []command, err error) bool {
-	l.log.Error("a coordinator's change could not be written; its state is loaded again", "err", err)
+	l.tell(notWritten, err)
 	l.finish(round, settled{code: errcode.CoordinatorNotAvailable})
 	l.abandon(errcode.CoordinatorNotAvailable)
 	return false
@@ -274,8 +304,13 @@ func (l *loop) load() bool {
 		return l.machine.replay(info, e, now)
 	})
 	if err != nil {
-		l.log.Error("a coordinator's state could not be loaded", "offset", offset, "err", err)
+		l.tell("a coordinator's state could not be loaded; until it can its clients are told COORDINATOR_NOT_AVAILABLE", err, "offset", offset)
+		l.trouble.unread = true
 		return false
+	}
+	if l.trouble.unread { // else what could not be written may still not be
+		l.log.Info("a coordinator's state could be loaded again")
+		l.trouble = trouble{}
 	}
 	l.machine.ready(now)
 	if records > 0 {

@@ -103,7 +103,6 @@ func (x *Txns) start(t *cluster.Topic, index int32) (*txnShard, int16) {
 	}
 	part, err := x.topics.Get(t, index)
 	if err != nil {
-		x.cfg.Logger.Error("a partition of the transaction topic is not available", "partition", index, "err", err)
 		return nil, errcode.CoordinatorNotAvailable
 	}
 	x.mu.Lock()
