@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/quokka-stream/quokka/internal/freeport"
 )
 
 // suite is somebody else's test suite, or client.
@@ -27,7 +30,9 @@ type result struct {
 	suite    suite
 	passed   int
 	failures []string
-	leftOut  []string // with reasons; "not run: …" when all of it is
+	skipped  int      // by the suite itself
+	leftOut  []string // lines of leftout.txt, with their reasons
+	notRun   string   // why nothing of it was run
 	took     time.Duration
 }
 
@@ -50,7 +55,7 @@ func (b *bench) run(ctx context.Context, s suite) result {
 	var lacks notRun
 	switch err := s.run(ctx, b, &r); {
 	case errors.As(err, &lacks):
-		r.leftOut = append(r.leftOut, lacks.Error())
+		r.notRun = string(lacks)
 	case err != nil:
 		r.failures = append(r.failures, err.Error())
 	}
@@ -64,13 +69,12 @@ func (b *bench) start(ctx context.Context, addr string, flags ...string) (at, da
 	if err != nil {
 		return "", "", nil, err
 	}
-	if strings.HasSuffix(addr, ":0") {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if host, ok := strings.CutSuffix(addr, ":0"); ok {
+		port, err := freeport.Find()
 		if err != nil {
 			return "", "", nil, err
 		}
-		addr = l.Addr().String()
-		l.Close()
+		addr = net.JoinHostPort(host, strconv.Itoa(port))
 	}
 	args := append([]string{"--data-dir", dir, "--listen", addr, "--group-initial-rebalance-delay", "-1s"}, flags...)
 	cmd := exec.CommandContext(ctx, b.broker, args...) //nolint:gosec // built a moment ago

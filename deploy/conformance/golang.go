@@ -85,7 +85,7 @@ func (r *result) tests(ctx context.Context, binary, dir string, left leftOut, en
 	if err != nil { // what failed says why in here
 		_ = os.WriteFile(filepath.Join(filepath.Dir(binary), r.suite.name+".log"), out, 0o600) // only a help
 	}
-	failed, skipped := len(r.failures), 0
+	failed := len(r.failures)
 	for sc := bufio.NewScanner(bytes.NewReader(out)); sc.Scan(); {
 		m := outcome.FindStringSubmatch(sc.Text())
 		switch {
@@ -98,11 +98,8 @@ func (r *result) tests(ctx context.Context, binary, dir string, left leftOut, en
 		case m[2] == "FAIL":
 			r.failures = append(r.failures, m[3])
 		default:
-			skipped++
+			r.skipped++
 		}
-	}
-	if skipped > 0 {
-		r.leftOut = append(r.leftOut, strconv.Itoa(skipped)+" skipped by the suite itself")
 	}
 	if err != nil && len(r.failures) == failed {
 		return fmt.Errorf("%w: %s", err, lastLine(string(out)))

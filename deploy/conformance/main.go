@@ -58,7 +58,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		r := bench.run(ctx, s)
 		r.took = time.Since(begin)
 		results = append(results, r)
-		fmt.Fprintf(out, "  passed %d, failed %d, %.0f s\n", r.passed, len(r.failures), r.took.Seconds())
+		if r.notRun != "" {
+			fmt.Fprintf(out, "  not run: %s\n", r.notRun)
+		} else {
+			fmt.Fprintf(out, "  passed %d, failed %d, %.0f s\n", r.passed, len(r.failures), r.took.Seconds())
+		}
 		for _, f := range r.failures {
 			fmt.Fprintf(out, "  failed: %s\n", f)
 		}
@@ -96,13 +100,30 @@ func choose(list string) ([]suite, error) {
 	return out, nil
 }
 
-// table prints the results, as docs/conformance.md has them.
+// table prints the results, as docs/conformance.md has them, and below them what was
+// left out and what was not run, with the reasons.
 func table(out io.Writer, results []result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "| suite \t| version \t| passed \t| failed \t| left out or not run \t| time \t|")
-	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|")
+	fmt.Fprintln(w, "| suite\t| version\t| passed\t| failed\t| skipped by itself\t| left out\t| time\t|")
+	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, r := range results {
-		fmt.Fprintf(w, "| %s \t| %s \t| %d \t| %d \t| %s \t| %.0f s \t|\n", r.suite.name, r.suite.version, r.passed, len(r.failures), strings.Join(r.leftOut, "; "), r.took.Seconds())
+		if r.notRun != "" {
+			fmt.Fprintf(w, "| %s\t| %s\t| not run\t|\t|\t|\t|\t|\n", r.suite.name, r.suite.version)
+			continue
+		}
+		fmt.Fprintf(w, "| %s\t| %s\t| %d\t| %d\t| %d\t| %d\t| %.0f s\t|\n", r.suite.name, r.suite.version, r.passed, len(r.failures), r.skipped, len(r.leftOut), r.took.Seconds())
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	for _, r := range results {
+		if r.notRun != "" {
+			fmt.Fprintf(out, "%s is not run: %s\n", r.suite.name, r.notRun)
+		}
+		for _, reason := range r.leftOut {
+			fmt.Fprintf(out, "%s leaves out %s\n", r.suite.name, reason)
+		}
+	}
+	return nil
 }

@@ -9,9 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/quokka-stream/quokka/internal/freeport"
 )
 
 const (
@@ -75,13 +78,11 @@ func (b *bench) program(ctx context.Context, name, module, pkg, version string) 
 
 // startToxiproxy starts a toxiproxy without proxies; api is where it is told of them.
 func startToxiproxy(ctx context.Context, binary string) (api string, end func(), err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		return "", nil, err
 	}
-	_, port, _ := strings.Cut(l.Addr().String(), ":")
-	l.Close()
-	cmd := exec.CommandContext(ctx, binary, "-host", "127.0.0.1", "-port", port)
+	cmd := exec.CommandContext(ctx, binary, "-host", "127.0.0.1", "-port", strconv.Itoa(port)) //nolint:gosec // built a moment ago
 	cmd.Env = append(os.Environ(), "LOG_LEVEL=error")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Start(); err != nil {
@@ -91,7 +92,7 @@ func startToxiproxy(ctx context.Context, binary string) (api string, end func(),
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		_ = cmd.Wait()                          // how it ends is not the question here
 	}
-	api = "http://127.0.0.1:" + port
+	api = "http://127.0.0.1:" + strconv.Itoa(port)
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		if err = post(ctx, api+"/reset", ""); err == nil {
 			return api, end, nil
