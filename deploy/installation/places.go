@@ -175,10 +175,23 @@ func (r registry) call(ctx context.Context, method, path string, in, out any) (s
 	return do(req, out)
 }
 
+// What a place is asked to change may take as long as the place itself allows: an
+// OpenSearch that has just started gives a write a minute until its shard is there.
+// Who gives up earlier fails at what would have been done.
+const (
+	readPatience  = 10 * time.Second
+	writePatience = 90 * time.Second
+)
+
+// transport keeps no connections: there are a few requests in all.
+var transport http.RoundTripper = &http.Transport{DisableKeepAlives: true}
+
 // do sends a request to a place and decodes its answer.
 func do(req *http.Request, out any) (status int, err error) {
-	// A few requests in all: no connection is kept.
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: writePatience, Transport: transport}
+	if req.Method == http.MethodGet {
+		client.Timeout = readPatience
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err
