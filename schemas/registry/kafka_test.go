@@ -290,3 +290,18 @@ func TestTwoRegistries(t *testing.T) {
 		t.Errorf("versions %s", got)
 	}
 }
+
+// TestCloseWithUnusedConnection: a connection on which nobody has asked anything, such
+// as clients open in advance, neither holds up a Close nor makes it fail.
+func TestCloseWithUnusedConnection(t *testing.T) {
+	s := newKafka(t).open(t)
+	unused, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unused.Close() }()
+	must(t, s, "GET", "/subjects", "", "200") // accepted after it
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -26,6 +26,7 @@ type Server struct {
 	listener net.Listener
 	cluster  string // Kafka's id of itself
 	http     *http.Server
+	unused   unused
 	stop     context.CancelFunc
 	reading  sync.WaitGroup
 	close    sync.Once
@@ -76,6 +77,7 @@ func openOn(ctx context.Context, cfg Config, log topicLog) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler:           s.Handler(),
+		ConnState:         s.unused.note,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      cfg.Timeout + 15*time.Second,
@@ -104,7 +106,7 @@ func (s *Server) Close() error {
 	s.close.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err = s.http.Shutdown(ctx); err != nil {
+		if err = s.unused.shutdown(ctx, s.http); err != nil {
 			err = errors.Join(err, s.http.Close())
 		}
 		// Where Serve was never called, the listener is still ours.

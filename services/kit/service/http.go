@@ -51,6 +51,7 @@ type HTTP struct {
 	mux      *http.ServeMux
 	listener net.Listener
 	server   *http.Server
+	unused   unused
 	ready    readiness
 	duration *prometheus.HistogramVec
 	limiter  *limiter
@@ -91,6 +92,7 @@ func NewHTTP(ctx context.Context, cfg HTTPConfig) (*HTTP, error) {
 	h.mux.HandleFunc("GET /readyz", h.ready.serve)
 	h.server = &http.Server{
 		Handler:           h.handler(),
+		ConnState:         h.unused.note,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -223,7 +225,7 @@ func (h *HTTP) Run(ctx context.Context) error {
 	h.ready.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ShutdownTimeout)
 	defer cancel()
-	if err := h.server.Shutdown(ctx); err != nil {
+	if err := h.unused.shutdown(ctx, h.server); err != nil {
 		h.server.Close()
 		return fmt.Errorf("requests still running after %v were cut off: %w", h.cfg.ShutdownTimeout, err)
 	}

@@ -233,6 +233,21 @@ func TestShutdownFinishesRequests(t *testing.T) {
 	}
 }
 
+// A connection on which nobody has asked anything, such as clients open in advance,
+// neither holds up a shutdown nor makes it fail.
+func TestShutdownWithUnusedConnection(t *testing.T) {
+	r := serve(t, service.HTTPConfig{}, echo)
+	unused, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unused.Close()
+	r.Do("GET", "/healthz", nil) // accepted after it
+	if err := r.Stop(); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
 func TestAddressTaken(t *testing.T) {
 	l := kittest.Listener(t)
 	defer l.Close()

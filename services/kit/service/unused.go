@@ -1,0 +1,55 @@
+package service
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// unusedGrace is how long after the beginning of a shutdown a request may still come
+// on a connection that was opened before it and not used yet.
+const unusedGrace = 250 * time.Millisecond
+
+// unused knows the connections of a server on which nothing has been asked yet. Clients
+// open some in advance, or when the answer to another request frees one first. net/http
+// takes them for busy until they are five seconds old, which is longer than a shutdown
+// lasts, so each would make it fail.
+type unused struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+	ended bool
+}
+
+// note is the server's ConnState.
+func (u *unused) note(conn net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(u.conns, conn)
+	case u.ended:
+		_ = conn.Close()
+	default:
+		if u.conns == nil {
+			u.conns = map[net.Conn]struct{}{}
+		}
+		u.conns[conn] = struct{}{}
+	}
+}
+
+func (u *unused) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
+	for conn := range u.conns {
+		_ = conn.Close()
+	}
+}
+
+// shutdown is server.Shutdown, for a server whose ConnState is note.
+func (u *unused) shutdown(ctx context.Context, server *http.Server) error {
+	defer time.AfterFunc(unusedGrace, u.end).Stop()
+	return server.Shutdown(ctx)
+}
