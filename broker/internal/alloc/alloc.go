@@ -16,11 +16,14 @@ func Bytes(f func()) int64 {
 	return int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-// Least is the least that one of twenty calls of f allocates, or that of the first
-// call within bound.
+// Least is the least that one of many calls of f allocates, or that of the first call
+// within bound: what pools keep makes the first call dearer than the rest, and under the
+// race detector they forget a quarter of it at random. They are so many that code that
+// takes six things from pools, and is within bound only when it finds them all, is so in
+// one of them, but for once in 10^15.
 func Least(bound int64, f func()) int64 {
 	used := Bytes(f)
-	for range 19 {
+	for range 199 {
 		if used <= bound {
 			break
 		}
@@ -30,9 +33,7 @@ func Least(bound int64, f func()) int64 {
 }
 
 // Within fails the test when f, fed with n bytes of input, allocates more than 4 × n
-// + 1 MiB: bytes that claim much must not cost much. The least of several calls counts:
-// what pools keep makes the first call dearer than the rest, and under the race
-// detector they forget a quarter of it at random.
+// + 1 MiB, at the Least: bytes that claim much must not cost much.
 func Within(t testing.TB, n int, f func()) {
 	t.Helper()
 	WithinTimes(t, 4, n, f)
