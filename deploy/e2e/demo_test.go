@@ -96,10 +96,13 @@ func TestDemoLeavesNothing(t *testing.T) {
 	}
 }
 
+// endless is so many orders that no demo places them all before it is told to end.
+const endless = 50_000
+
 // TestInterruptedDemo: Ctrl-C in the middle ends it, soon and whole.
 func TestInterruptedDemo(t *testing.T) {
 	dir := dataDir(t)
-	p := start(t, nil, "demo", "--data-dir", dir, "--orders", "2000")
+	p := start(t, nil, "demo", "--data-dir", dir, "--orders", fmt.Sprint(endless))
 	awaitAccepted(t, p, dir, 20)
 	p.signal(syscall.SIGINT)
 	if code := p.wait(); code != 130 || !strings.Contains(p.output.String(), "interrupted") {
@@ -143,7 +146,7 @@ func awaitAccepted(t *testing.T, p *process, dir string, orders int) {
 // else ends too.
 func TestDemoWhosePostgresDies(t *testing.T) {
 	dir := dataDir(t)
-	p := start(t, nil, "demo", "--data-dir", dir, "--orders", "5000")
+	p := start(t, nil, "demo", "--data-dir", dir, "--orders", fmt.Sprint(endless))
 	awaitAccepted(t, p, dir, 20)
 	data, err := os.ReadFile(filepath.Join(dir, "postgres", "postgres", "data", "postmaster.pid"))
 	if err != nil {

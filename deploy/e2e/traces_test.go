@@ -13,10 +13,12 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/deploy/platform"
 	"github.com/quokka-stream/quokka/deploy/tracequery"
 	"github.com/quokka-stream/quokka/internal/freeport"
+	"github.com/quokka-stream/quokka/schemas"
 )
 
 // TestEveryOrderIsOneTrace: 100 of 100 orders are one trace, with the broker's
@@ -36,10 +38,7 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 	for _, sku := range []string{"MANY", "LOCKED"} {
 		put(t, client, at.InventoryURL+"/products/"+sku, map[string]any{"name": sku, "description": "", "price_cents": 100, "currency": "EUR", "initial_stock": 10 * orders})
 	}
-	customers := make([]string, 20)
-	for i := range customers {
-		customers[i] = addCustomer(t, client, at)
-	}
+	customers := everywhere(20, func() string { return addCustomer(t, client, at) })
 	placed := map[string]bool{}
 	place := func(n int) {
 		for range n {
@@ -72,6 +71,27 @@ func TestEveryOrderIsOneTrace(t *testing.T) {
 	expectRetry(t, client, at, dir, retried)
 	client.CloseIdleConnections()
 	stop(t, p, dir)
+}
+
+// everywhere makes n customers such that each partition of orders.v1 has its part of
+// them: whichever partitions a consumer gets, some of their orders are its.
+func everywhere(n int, add func() string) (customers []string) {
+	partitions := int(schemas.Orders.Partitions)
+	partitioner := kgo.StickyKeyPartitioner(nil).ForTopic(schemas.TopicOrders)
+	seen, more := map[int]bool{}, n-partitions // beyond the first of each partition
+	for len(customers) < n {
+		id := add()
+		p := partitioner.Partition(&kgo.Record{Key: []byte(id)}, partitions)
+		if seen[p] && more == 0 {
+			continue
+		}
+		if seen[p] {
+			more--
+		}
+		seen[p] = true
+		customers = append(customers, id)
+	}
+	return customers
 }
 
 // consumer is a service beside the platform's own, in the same groups.

@@ -35,6 +35,10 @@ type Config struct {
 // unreadable is how long a platform that cannot be read is waited for, at least.
 const unreadable = 30 * time.Second
 
+// longest is what one reading, with the pause after it, counts at most for a stall. If
+// it took longer the machine may have stood still, and the platform with it.
+const longest = 5 * time.Second
+
 // Await returns the last facts and their verdict: a good one as soon as there
 // is one, a bad one once it will not get better. The error says that the
 // platform could not be read.
@@ -42,7 +46,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 	setDefault(&cfg.Wait, time.Minute)
 	setDefault(&cfg.Stall, 10*time.Second)
 	setDefault(&cfg.Every, 50*time.Millisecond)
-	deadline, moved, last := time.Now().Add(cfg.Wait), time.Now(), ""
+	deadline, last, still := time.Now().Add(cfg.Wait), "", time.Duration(0)
 	read := time.Now()
 	for {
 		begin := time.Now()
@@ -66,13 +70,13 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 		// A platform that cannot be read for a while does not stand still: its
 		// Kafka may be electing leaders, which takes longer than a stall.
 		if now != last || err != nil && time.Since(read) < unreadable {
-			moved, last = time.Now(), now
+			last, still = now, 0
 		}
 		stall := cfg.Stall
 		if slices.ContainsFunc(facts.Lags, func(l checker.Lag) bool { return l.Records > 0 }) {
 			stall *= 2
 		}
-		if time.Now().After(deadline) || time.Since(moved) > stall {
+		if time.Now().After(deadline) || still > stall {
 			if err != nil {
 				err = fmt.Errorf("the platform cannot be read: %w", err)
 			}
@@ -83,6 +87,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 			return facts, verdict, context.Cause(ctx)
 		case <-time.After(max(cfg.Every, time.Since(begin))):
 		}
+		still += min(time.Since(begin), longest)
 	}
 }
 

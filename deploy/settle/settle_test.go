@@ -121,6 +121,25 @@ func TestUnreadableForAWhile(t *testing.T) {
 	})
 }
 
+// TestMachineStoodStill: so did the platform, which has not had the time that went by.
+func TestMachineStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		readings := 0
+		_, v, err := Await(t.Context(), Config{Facts: func(context.Context) (checker.Facts, error) {
+			if readings++; readings == 3 {
+				time.Sleep(25 * time.Second)
+			}
+			if readings < 30 {
+				return behind(3), nil
+			}
+			return checker.Facts{}, nil
+		}})
+		if err != nil || !v.OK() {
+			t.Errorf("verdict %v, %v, after %d readings", v, err, readings)
+		}
+	})
+}
+
 func TestManyViolationsAreCutShort(t *testing.T) {
 	var v checker.Verdict
 	for range 40 {

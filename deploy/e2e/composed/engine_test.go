@@ -201,7 +201,7 @@ func (e *engine) command(ctx context.Context, s types.ServiceConfig, args []stri
 			cmd.Dir = e.volume(v.Source)
 		}
 	}
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = patience
 	return cmd
 }
 

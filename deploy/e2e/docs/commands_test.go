@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -282,6 +283,8 @@ func checkout(t *testing.T) string {
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(root, path)
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // somebody's temporary file
 		case err != nil:
 			return err
 		case name == ".git" || name == ".quokka" || d.Name() == "node_modules":
@@ -297,10 +300,16 @@ func checkout(t *testing.T) string {
 			return os.Symlink(path, filepath.Join(dir, name))
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has gone since its folder was read
+		}
 		if err != nil {
 			return err
 		}
 		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -97,13 +97,21 @@ func (s *shell) close() {
 	s.stdin.Close()
 	s.signal(syscall.SIGTERM)
 	<-s.ended
-	// The group is empty when nobody can be signalled any more.
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	if !s.emptyWithin(20 * time.Second) {
+		// Whoever still runs would write into folders that are about to be removed.
+		s.signal(syscall.SIGKILL)
+		s.emptyWithin(20 * time.Second)
+	}
+}
+
+// emptyWithin waits until nobody of the group can be signalled any more.
+func (s *shell) emptyWithin(d time.Duration) bool {
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH) {
-			return
+			return true
 		}
 	}
-	s.signal(syscall.SIGKILL)
+	return false
 }
 
 // TestShell: a block's variables and jobs are there for the next; what fails is

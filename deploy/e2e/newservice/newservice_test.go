@@ -96,7 +96,7 @@ func takesPart(t *testing.T, quokka string) {
 	dir := filepath.Join(reachable(t), "data")
 	cmd := exec.CommandContext(t.Context(), quokka, "up", "--free-ports", "--data-dir", dir)
 	var output strings.Builder
-	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = environ(), &output, &output, 5*time.Second
+	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = environ(), &output, &output, patience
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -262,6 +262,9 @@ func checkout(t *testing.T) string {
 			return nil
 		}
 		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has gone since its folder was read
+		}
 		if err != nil {
 			return err
 		}
