@@ -24,11 +24,12 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	// A predecessor that was just killed may need a moment to be gone.
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for tries := 50; ; tries-- { // for a second, of which a machine that stands still takes nothing away
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(deadline) {
+		if err == nil || !errors.Is(err, syscall.EWOULDBLOCK) || tries == 0 {
 			break
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder := make([]byte, 32)

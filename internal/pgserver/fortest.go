@@ -23,8 +23,12 @@ type TB interface {
 	Cleanup(func())
 }
 
+// patience is how long a start or a statement may take on a machine that runs many
+// other tests.
+const patience = 5 * time.Minute
+
 var shared = sync.OnceValues(func() (*Server, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// What goes with the test need not survive a power cut. The order of commits, and
 	// of what logical decoding sees, is the same.
@@ -76,7 +80,7 @@ func NewDatabase(t TB) string {
 }
 
 func execute(server string, statements ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {

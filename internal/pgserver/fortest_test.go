@@ -2,6 +2,8 @@ package pgserver_test
 
 import (
 	"context"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -24,16 +26,20 @@ func query(t *testing.T, url, sql string) string {
 }
 
 func TestForTest(t *testing.T) {
-	url := pgserver.ForTest(t)
-	if got := query(t, url, "SHOW wal_level"); got != "logical" {
+	server := pgserver.ForTest(t)
+	if got := query(t, server, "SHOW wal_level"); got != "logical" {
 		t.Errorf("wal_level is %s", got)
 	}
 	a, b := pgserver.NewDatabase(t), pgserver.NewDatabase(t)
 	if a == b {
 		t.Error("two databases are one")
 	}
-	if got := query(t, a, "SELECT current_database()::text"); got != "test1_testfortest" {
-		t.Errorf("connected to %s", got)
+	u, err := url.Parse(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := query(t, a, "SELECT current_database()::text"); !strings.HasSuffix(got, "_testfortest") || u.Path != "/"+got {
+		t.Errorf("connected to %s by %s", got, u.Redacted())
 	}
 	// A slot would keep the database from being dropped.
 	query(t, b, "SELECT slot_name::text FROM pg_create_logical_replication_slot('fortest', 'pgoutput')")

@@ -10,11 +10,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/quokka-stream/quokka/internal/freeport"
 )
 
 func TestStartStopStart(t *testing.T) {
 	dir := filepath.Join(reachable(t), "data")
-	s := start(t, Config{DataDir: dir})
+	port, err := freeport.Find() // one that is still free after the server has stopped
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Config{DataDir: dir, Port: port})
 	for setting, want := range map[string]string{
 		"wal_level": "logical", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "on", "TimeZone": "UTC",
 	} {
@@ -47,7 +53,7 @@ func TestStartStopStart(t *testing.T) {
 	default:
 		t.Error("Done is open after Stop")
 	}
-	again := start(t, Config{DataDir: dir, Port: s.Port()})
+	again := start(t, Config{DataDir: dir, Port: port})
 	if got := run(t, again.URL(), "SELECT v FROM kept"); got != "yes" {
 		t.Errorf("read %q after the restart", got)
 	}
