@@ -133,12 +133,17 @@ func TestReadIndex(t *testing.T) {
 	if v := read(); v.Count(checker.Index) != 2 {
 		t.Errorf("violations: %v", v.Violations)
 	}
+	mu.Lock()
 	names["b"], names["gone"] = "Vase", "Cup"
+	mu.Unlock()
 	if v := read(); !v.OK() {
 		t.Errorf("violations: %v", v.Violations)
 	}
 	rows["products"]["a"] = map[string]string{"name": "Lamp, new"}
-	if v := read(); v.Count(checker.Index) != 1 || fetched["a"] != 2 || fetched["b"] != 2 {
+	v := read()
+	mu.Lock()
+	defer mu.Unlock()
+	if v.Count(checker.Index) != 1 || fetched["a"] != 2 || fetched["b"] != 2 {
 		t.Errorf("violations: %v, fetched %v", v.Violations, fetched)
 	}
 	if c.Indexed()["logs"] != 3 {

@@ -23,7 +23,7 @@ func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []w
 		return
 	}
 	client := tracequery.Client{URL: at.TracesURL}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, spansLate)
 	defer cancel()
 	t, err := complete(ctx, client, trace)
 	if err != nil {
@@ -46,6 +46,9 @@ func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []w
 		step(cfg.Out, "", "to open it, keep the platform up: quokka demo --keep")
 	}
 }
+
+// spansLate is how long the last spans of an order may take to the store.
+const spansLate = 15 * time.Second
 
 // complete returns a trace once it has every hop of an order, or what there is
 // of it when the time is up: spans reach the store a moment after their end.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -56,8 +57,11 @@ func TestDecide(t *testing.T) {
 
 // fakeRegistry keeps the latest schema of each subject.
 func fakeRegistry(t *testing.T) string {
+	var mu sync.Mutex
 	subjects := map[string]string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		subject := strings.Split(r.URL.Path, "/")[2]
 		switch {
 		case r.Method == http.MethodPost:

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,8 +47,11 @@ func TestSearchPlace(t *testing.T) {
 		return len(fetched)
 	}
 
+	var mu sync.Mutex
 	var mark string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		user, password, _ := r.BasicAuth()
 		switch {
 		case user != "quokka" || password != "sesame":

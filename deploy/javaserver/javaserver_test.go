@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/quokka-stream/quokka/internal/freeport"
 )
 
 func TestJavaVersion(t *testing.T) {
@@ -110,7 +113,11 @@ func TestProcess(t *testing.T) {
 }
 
 func TestFree(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Find() // nobody takes it once it is closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		t.Fatal(err)
 	}

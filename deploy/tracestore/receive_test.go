@@ -24,7 +24,7 @@ func TestReceive(t *testing.T) {
 	server := httptest.NewServer(store.Handler())
 	defer server.Close()
 	for _, compression := range []otlptracehttp.Compression{otlptracehttp.NoCompression, otlptracehttp.GzipCompression} {
-		exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(server.URL+"/v1/traces"), otlptracehttp.WithCompression(compression))
+		exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(server.URL+"/v1/traces"), otlptracehttp.WithCompression(compression), otlptracehttp.WithTimeout(3*time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}

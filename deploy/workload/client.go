@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// patience is how long one request is tried unless somebody says otherwise.
+const patience = 30 * time.Second
+
 // client speaks JSON over HTTP and does not give up on a request because of
 // one failed attempt.
 type client struct {

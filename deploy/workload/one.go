@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 // One is a single order, as somebody who tries things out places it.
@@ -34,7 +33,7 @@ const stockOfOne = 1_000_000
 // PlaceOne places one order and returns once it is accepted, which is before it
 // is settled.
 func PlaceOne(ctx context.Context, orderURL, inventoryURL string, o One) (Accepted, error) {
-	c := &client{http: &http.Client{Timeout: 10 * time.Second}, patience: 10 * time.Second}
+	c := &client{http: &http.Client{}, patience: patience}
 	defer c.http.CloseIdleConnections()
 	var accepted Accepted
 	if o.Create {

@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config, plan Plan) (Result, error) {
 		}
 	}
 	if cfg.Patience <= 0 {
-		cfg.Patience = 30 * time.Second
+		cfg.Patience = patience
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 4 * cfg.Workers}
 	defer transport.CloseIdleConnections()

@@ -163,7 +163,9 @@ func TestRunCarriesOutThePlan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.mu.Lock()
 		s.stock[plan.Products[1].SKU]-- // somebody bought one
+		s.mu.Unlock()
 		distinct := map[string]bool{}
 		for _, o := range result.Orders {
 			distinct[o.OrderID] = true
@@ -178,6 +180,8 @@ func TestRunCarriesOutThePlan(t *testing.T) {
 			t.Errorf("result: %+v", result)
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.bodies) != 240 || len(s.cancelled) != 2*plan.Expect().Cancelled {
 		t.Errorf("the shop has %d orders, %d cancelled", len(s.bodies), len(s.cancelled))
 	}

@@ -23,7 +23,7 @@ func TestServe(t *testing.T) {
 	go func() { served <- null.Serve(l) }()
 	defer func() { l.Close(); <-served }()
 
-	client, err := kgo.NewClient(kgo.SeedBrokers(l.Addr().String()), kgo.RecordDeliveryTimeout(20*time.Second), kgo.ConsumeTopics("t"),
+	client, err := kgo.NewClient(kgo.SeedBrokers(l.Addr().String()), kgo.RecordDeliveryTimeout(3*time.Minute), kgo.ConsumeTopics("t"),
 		kgo.FetchMaxBytes(100), // less than a batch of each partition
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	if err != nil {

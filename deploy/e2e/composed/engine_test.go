@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -119,14 +118,12 @@ func (e *engine) listen(address string) net.Listener {
 func (e *engine) port(service, port string) string {
 	e.t.Helper()
 	address := service + ":" + port
-	for e.ports[address] == 0 {
+	if e.ports[address] == 0 {
 		free, err := freeport.Find()
 		if err != nil {
 			e.t.Fatal(err)
 		}
-		if !slices.Contains(slices.Collect(maps.Values(e.ports)), free) {
-			e.ports[address] = free
-		}
+		e.ports[address] = free
 	}
 	return strconv.Itoa(e.ports[address])
 }
