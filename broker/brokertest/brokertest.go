@@ -4,14 +4,14 @@ package brokertest
 
 import (
 	"log/slog"
-	"net"
+	"maps"
 	"os"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/quokka-stream/quokka/broker"
+	"github.com/quokka-stream/quokka/broker/internal/testport"
 )
 
 // Brokers returns bootstrap addresses that live at least as long as the test.
@@ -34,20 +34,36 @@ type Broker struct {
 	addr    string
 }
 
+const (
+	anyPort      = "127.0.0.1:0"
+	loginTimeout = "quokka.login.timeout.ms"
+)
+
 // Start starts an embedded broker on a free port, with a data directory of its own
-// that goes with the test, topics created on demand, and groups that rebalance
-// without delay. It is stopped at the end of the test.
+// that goes with the test, topics created on demand, groups that rebalance without
+// delay, and patience with clients that are slow to log in. It is stopped at the end of
+// the test.
 func Start(t testing.TB, opts ...func(*broker.Config)) *Broker {
 	t.Helper()
 	cfg := broker.Config{
-		DataDir: t.TempDir(), Listen: "127.0.0.1:0", GroupInitialRebalanceDelay: -1, DiskReserve: -1,
+		DataDir: t.TempDir(), Listen: anyPort, GroupInitialRebalanceDelay: -1, DiskReserve: -1,
 		Logger: slog.New(slog.NewTextHandler(&output{t: t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
-	if cfg.Settings["listeners"] != "" {
+	switch {
+	case cfg.Settings["listeners"] != "":
 		cfg.Listen = ""
+	case cfg.Listen == anyPort && cfg.Listener == nil && len(cfg.Listeners) == 0:
+		cfg.Listen = testport.Take(t) // it will be free for a Restart
+	}
+	if cfg.Settings[loginTimeout] == "" {
+		cfg.Settings = maps.Clone(cfg.Settings)
+		if cfg.Settings == nil {
+			cfg.Settings = map[string]string{}
+		}
+		cfg.Settings[loginTimeout] = "300000"
 	}
 	b := &Broker{t: t, cfg: cfg}
 	b.start()
@@ -105,26 +121,9 @@ func (b *Broker) Stop() {
 func (b *Broker) Restart() {
 	b.t.Helper()
 	b.Stop()
-	if len(b.cfg.Listeners) > 0 || b.cfg.Settings["listeners"] != "" {
-		b.start()
-		return
+	if len(b.cfg.Listeners) == 0 && b.cfg.Settings["listeners"] == "" {
+		b.cfg.Listen, b.cfg.Listener = b.Addr(), nil
 	}
-	addr := b.Addr()
-	// The port was free a moment ago; a client's dial may hold it for another.
-	var ln net.Listener
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		var err error
-		var lc net.ListenConfig
-		if ln, err = lc.Listen(b.t.Context(), "tcp", addr); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("listening on %s again: %v", addr, err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	b.cfg.Listener = ln
 	b.start()
 }
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/quokka-stream/quokka/broker/internal/testport"
 )
 
 // TestDrain asks the broker to end while it is being written to and waited on: it
@@ -23,7 +25,7 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &process{t: t, bin: build(t), dir: t.TempDir(), addr: freePort(t), log: log}
+	p := &process{t: t, bin: build(t), dir: t.TempDir(), addr: testport.Take(t), log: log}
 	p.start()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()

@@ -5,13 +5,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/quokka-stream/quokka/broker/internal/history"
+	"github.com/quokka-stream/quokka/broker/internal/testport"
 )
 
 // The default number of kills, over all policies; QUOKKA_KILLS changes it. One life of
@@ -47,29 +46,6 @@ func build(t *testing.T) string {
 		t.Fatalf("building the broker: %v\n%s", err, out)
 	}
 	return bin
-}
-
-// The port of a broker that comes back is none of those that systems give to
-// outgoing connections and to listeners that take any: one of these could have it
-// meanwhile.
-const lowestPort, ports = 20_000, 12_000
-
-var nextPort atomic.Int32
-
-func init() { nextPort.Store(rand.Int32N(ports)) }
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	for range ports {
-		addr := fmt.Sprintf("127.0.0.1:%d", lowestPort+nextPort.Add(1)%ports)
-		if ln, err := lc.Listen(t.Context(), "tcp", addr); err == nil {
-			_ = ln.Close()
-			return addr
-		}
-	}
-	t.Fatalf("no free port from %d to %d", lowestPort, lowestPort+ports)
-	return ""
 }
 
 // start returns when the broker listens, and how long that took.
@@ -146,7 +122,7 @@ func killRun(t *testing.T, bin, flush string, seed uint64, kills int) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &process{t: t, bin: bin, dir: t.TempDir(), addr: freePort(t), log: log,
+	p := &process{t: t, bin: bin, dir: t.TempDir(), addr: testport.Take(t), log: log,
 		args: []string{"--flush", flush, "--flush-every", "100ms"}}
 	p.start()
 	defer func() {
