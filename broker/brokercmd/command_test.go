@@ -69,8 +69,15 @@ func run(t *testing.T, c Command, args ...string) *running {
 	c.Name, c.Stdout, c.Log = "broker", r.out, r.log
 	ctx, stop := context.WithCancel(t.Context())
 	r.stop = stop
-	go func() { r.ended <- c.Run(ctx, args) }()
-	t.Cleanup(stop)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.ended <- c.Run(ctx, args)
+	}()
+	t.Cleanup(func() { // before its directory goes
+		stop()
+		<-done
+	})
 	return r
 }
 

@@ -185,19 +185,24 @@ func values(t testing.TB, batches []byte) (out []string) {
 }
 
 // metric waits until a sample of the broker's metrics is not zero.
-func metric(t testing.TB, b *brokertest.Broker, sample string) {
+func metric(t testing.TB, b *brokertest.Broker, name string) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		page := httptest.NewRecorder()
-		b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-		_, after, there := strings.Cut(page.Body.String(), "\n"+sample+" ")
-		value, _, _ := strings.Cut(after, "\n")
-		if there && value != "0" {
-			return
-		}
+	for deadline := time.Now().Add(2 * time.Minute); sample(t, b, name) == "0"; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s is %q", sample, value)
+			t.Fatalf("%s stays zero", name)
 		}
 	}
+}
+
+// sample is what the broker's metrics tell of a name, "0" while they tell nothing.
+func sample(t testing.TB, b *brokertest.Broker, name string) string {
+	t.Helper()
+	page := httptest.NewRecorder()
+	b.Unwrap().Metrics().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	_, after, there := strings.Cut(page.Body.String(), "\n"+name+" ")
+	if !there {
+		return "0"
+	}
+	value, _, _ := strings.Cut(after, "\n")
+	return value
 }

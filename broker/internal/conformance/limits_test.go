@@ -20,8 +20,10 @@ import (
 // hits waits until a limit has been reached by its metric.
 func hits(t testing.TB, b *brokertest.Broker, limit string) {
 	t.Helper()
-	metric(t, b, `quokka_broker_limit_hits_total{limit="`+limit+`"}`)
+	metric(t, b, hitsOf(limit))
 }
+
+func hitsOf(limit string) string { return `quokka_broker_limit_hits_total{limit="` + limit + `"}` }
 
 // TestLimits: what is over a limit is refused by Kafka's code for it, and counted;
 // what is within is not.
@@ -175,7 +177,7 @@ func TestDecodeMemory(t *testing.T) {
 		return p, c.send(p)
 	}
 	first, firstID := produce(conns[0], "wait")
-	for deadline := time.Now().Add(2 * time.Minute); !check.saw("t0-0/0 wait"); {
+	for deadline := time.Now().Add(2 * time.Minute); !slices.Contains(check.all(), "t0-0/0 wait"); {
 		if time.Now().After(deadline) {
 			t.Fatal("the first check has not begun")
 		}

@@ -45,7 +45,7 @@ type generated struct {
 func (g *generated) request(version int16) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.SetVersion(version)
-	req.Acks, req.TimeoutMillis = []int16{-1, -1, -1, 1, 1, 2}[g.rng.IntN(6)], 10_000
+	req.Acks, req.TimeoutMillis = []int16{-1, -1, -1, 1, 1, 2}[g.rng.IntN(6)], 300_000
 	g.tags(&req.UnknownTags)
 	for range 1 + g.rng.IntN(4) {
 		t := kmsg.NewProduceRequestTopic()

@@ -46,7 +46,7 @@ func stored(c *conn, id [16]byte, times func(partition int32) int) {
 		req.Topics[0].TopicID, req.Topics[0].Partitions[0].Partition = id, i
 		req.MaxBytes, req.Topics[0].Partitions[0].PartitionMaxBytes = 8<<20, 8<<20
 		req.MinBytes = int32(120_000 * times(i))
-		req.MaxWaitMillis = 10_000
+		req.MaxWaitMillis = 120_000
 		p := ask[*kmsg.FetchResponse](c, 13, req).Topics[0].Partitions[0]
 		if got := values(c.t, p.RecordBatches); !slices.Equal(got, want) {
 			c.t.Errorf("partition %d has %d records, want %d, or others", i, len(got), len(want))

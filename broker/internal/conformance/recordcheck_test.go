@@ -105,7 +105,7 @@ func TestRecordCheck(t *testing.T) {
 	if p := c.produce("_schemas", batch(record.Options{}, "bad")); p.ErrorCode != 0 {
 		t.Errorf("the registry's topic: %+v", p)
 	}
-	for _, s := range check.seen {
+	for _, s := range check.all() {
 		if !strings.HasPrefix(s, "t-") {
 			t.Errorf("the check saw %s", s)
 		}
@@ -138,8 +138,9 @@ func TestRecordCheckWaits(t *testing.T) {
 	}
 }
 
-func (c *checker) saw(what string) bool {
+// all is what it was shown so far.
+func (c *checker) all() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Contains(c.seen, what)
+	return slices.Clone(c.seen)
 }

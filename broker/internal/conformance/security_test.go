@@ -28,7 +28,7 @@ func secured(c *broker.Config) {
 
 func client(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(addr), kgo.RequestRetries(0), kgo.RetryTimeout(time.Second)}, opts...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(addr), kgo.RequestRetries(0), kgo.DialTimeout(patience), kgo.RequestTimeoutOverhead(patience)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

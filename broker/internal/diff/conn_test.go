@@ -77,7 +77,7 @@ func (c *conn) frame() ([]byte, error) {
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return nil, fmt.Errorf("no answer within 30 s: %w", err)
+		return nil, fmt.Errorf("no answer within five minutes: %w", err)
 	}
 	return nil, fmt.Errorf("%w: %w", errClosed, err)
 }

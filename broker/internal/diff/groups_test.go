@@ -27,7 +27,7 @@ func (s *session) member(group string) *member {
 func (m *member) request() *kmsg.JoinGroupRequest {
 	req := kmsg.NewPtrJoinGroupRequest()
 	req.Group, req.MemberID, req.InstanceID = m.group, m.id, m.instance
-	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis, req.ProtocolType = 10000, 10000, "consumer"
+	req.SessionTimeoutMillis, req.RebalanceTimeoutMillis, req.ProtocolType = 300_000, 300_000, "consumer"
 	for _, p := range m.protocol {
 		req.Protocols = append(req.Protocols, kmsg.JoinGroupRequestProtocol{Name: p, Metadata: subscription("t")})
 	}

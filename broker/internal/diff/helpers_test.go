@@ -84,7 +84,7 @@ func (s *session) batch(o record.Options, values ...string) []byte {
 
 func produceRequest(topic string, partition int32, records []byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
-	req.Acks, req.TimeoutMillis = -1, 5000
+	req.Acks, req.TimeoutMillis = -1, 300_000 // no machine is so slow that it shows
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = topic
 	p := kmsg.NewProduceRequestTopicPartition()

@@ -181,7 +181,7 @@ func fetching(s *session) {
 	unknown := fetchRequest("", 0)
 	unknown.Topics[0].TopicID = [16]byte{1, 2}
 	ask[*kmsg.FetchResponse](s, "an unknown id", 13, unknown)
-	wait := begin[*kmsg.FetchResponse](s, s.dial(), "woken by a record", 12, edited(fetchRequest(s.n("t"), 9), func(r *kmsg.FetchRequest) { r.MaxWaitMillis, r.MinBytes = 20000, 1 }))
+	wait := begin[*kmsg.FetchResponse](s, s.dial(), "woken by a record", 12, edited(fetchRequest(s.n("t"), 9), func(r *kmsg.FetchRequest) { r.MaxWaitMillis, r.MinBytes = 200_000, 1 }))
 	s.produce("the record", "t", s.batch(record.Options{}, "late"))
 	wait.end()
 

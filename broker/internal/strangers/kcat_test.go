@@ -18,7 +18,7 @@ func kcat(t *testing.T, addr, input string, args ...string) string {
 	if err != nil {
 		t.Skip("kcat is not installed")
 	}
-	cmd := exec.CommandContext(soon(t), path, append([]string{"-b", addr}, args...)...)
+	cmd := exec.CommandContext(soon(t), path, append([]string{"-b", addr, "-m", "120"}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

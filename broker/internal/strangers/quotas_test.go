@@ -1,7 +1,7 @@
 package strangers
 
 import (
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,15 +11,15 @@ import (
 	"github.com/quokka-stream/quokka/broker/brokertest"
 )
 
-// throttles is told when a client is held back, the first time.
+// throttles tells when a client is held back, the first time.
 type throttles struct {
-	first func()
-	n     atomic.Int64
+	once  sync.Once
+	first chan struct{}
 }
 
 func (t *throttles) OnBrokerThrottle(_ kgo.BrokerMetadata, d time.Duration, afterResponse bool) {
-	if d > 0 && afterResponse && t.n.Add(1) == 1 { // held back by the broker as well: KIP-219
-		go t.first()
+	if d > 0 && afterResponse { // held back by the broker as well: KIP-219
+		t.once.Do(func() { close(t.first) })
 	}
 }
 
@@ -49,9 +49,30 @@ func TestFranzQuotas(t *testing.T) {
 
 	// Ten seconds of the quota come at once; what is beyond would take a minute.
 	const size, count = 6000, 100
-	produced, fetched := throttles{first: func() { set(high) }}, throttles{first: func() { set(high) }}
+	produced, fetched := throttles{first: make(chan struct{})}, throttles{first: make(chan struct{})}
+	// raise raises the quota once the client is held back, and returns what waits for that.
+	raise := func(who string, held chan struct{}) (wait func()) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			select {
+			case <-held:
+				set(high)
+			case <-ctx.Done():
+			}
+		}()
+		return func() {
+			select {
+			case <-held:
+				<-done
+			default:
+				t.Errorf("the %s was not held back", who)
+			}
+		}
+	}
 	p := franz(t, b.Addr(), kgo.ClientID("slow"), kgo.DefaultProduceTopic("t"), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerBatchMaxBytes(2*size), kgo.ProducerLinger(0), kgo.WithHooks(&produced))
+	raised := raise("producer", produced.first)
 	value := make([]byte, size)
 	for range count {
 		p.Produce(ctx, &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
@@ -63,7 +84,9 @@ func TestFranzQuotas(t *testing.T) {
 	if err := p.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
+	raised()
 	set(low)
+	raised = raise("consumer", fetched.first)
 	c := franz(t, b.Addr(), kgo.ClientID("slow"), kgo.ConsumeTopics("t"), kgo.FetchMaxBytes(4*size), kgo.FetchMaxPartitionBytes(4*size),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.WithHooks(&fetched))
 	next := int64(0)
@@ -79,7 +102,5 @@ func TestFranzQuotas(t *testing.T) {
 			next++
 		})
 	}
-	if produced.n.Load() == 0 || fetched.n.Load() == 0 {
-		t.Errorf("the producer was held back %d times, the consumer %d times", produced.n.Load(), fetched.n.Load())
-	}
+	raised()
 }

@@ -22,6 +22,7 @@ func saramaConfig() *sarama.Config {
 	cfg.Net.MaxOpenRequests = 1
 	cfg.Consumer.Offsets.Initial = sarama.OffsetOldest
 	cfg.Consumer.Group.Heartbeat.Interval /= 30
+	cfg.Consumer.Group.Session.Timeout, cfg.Producer.Timeout, cfg.Net.ReadTimeout = time.Minute, 2*time.Minute, 2*time.Minute
 	cfg.Consumer.Group.Rebalance.Retry.Backoff = 50 * time.Millisecond
 	cfg.Consumer.MaxWaitTime = 100 * time.Millisecond
 	cfg.Metadata.Retry.Backoff = 50 * time.Millisecond

@@ -20,7 +20,8 @@ func TestSegmentioCodecs(t *testing.T) {
 			ctx := soon(t)
 			topic := fmt.Sprintf("segmentio-%d", codec)
 			w := &kafka.Writer{Addr: kafka.TCP(b.Addr()), Topic: topic, Compression: codec, RequiredAcks: kafka.RequireAll,
-				BatchTimeout: time.Millisecond, AllowAutoTopicCreation: true}
+				BatchTimeout: time.Millisecond, AllowAutoTopicCreation: true,
+				ReadTimeout: 2 * time.Minute, WriteTimeout: 2 * time.Minute} // it would send again what came late
 			defer w.Close()
 			const n = 200
 			var batch []kafka.Message
