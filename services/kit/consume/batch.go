@@ -78,9 +78,12 @@ func (c *Consumer) runBatch(ctx context.Context, t *task, batch []*Message, at [
 	err := c.callBatch(handlerCtx, r, batch)
 	took := c.cfg.now().Sub(begun)
 	outcome := outcomeHandled
+	// Decided once for all of them: pauses are random, and what would give up one
+	// record of a batch must not give up the others.
+	v, after := c.decide(ctx, t, batch[0], err, took)
 	switch {
 	case err == nil:
-	case len(batch) > 1 && c.fatal(ctx, t, batch[0], err):
+	case len(batch) > 1 && v == deadLetter:
 		// One of them is to be given up: find it by handling them one by one.
 		for _, i := range at {
 			t.items[i].solo = true
@@ -89,7 +92,7 @@ func (c *Consumer) runBatch(ctx context.Context, t *task, batch []*Message, at [
 		outcome = outcomeRetried
 	default:
 		for _, i := range at {
-			results[i] = c.conclude(ctx, t, t.items[i], err, took)
+			results[i] = c.carryOut(ctx, t.items[i], err, v, after)
 		}
 		switch results[at[0]].verdict {
 		case deadLetter:
@@ -106,15 +109,6 @@ func (c *Consumer) runBatch(ctx context.Context, t *task, batch []*Message, at [
 		batchSpan.End()
 	}
 	return results
-}
-
-// fatal reports whether the error would send a record to the dead-letter topic.
-func (c *Consumer) fatal(ctx context.Context, t *task, m *Message, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	v, _ := c.cfg.Backoff.judge(err, m.Attempt, t.failing, c.cfg.Unavailable(err))
-	return v == deadLetter
 }
 
 func (c *Consumer) callBatch(ctx context.Context, r *route, batch []*Message) (err error) {

@@ -23,7 +23,7 @@ func TestBatchesInOrder(t *testing.T) {
 	next := map[int32]int64{}
 	largest := 0
 	failed := false
-	c := b.consumer(func(cfg *consume.Config) { cfg.Pool = nil })
+	c := b.consumer(func(cfg *consume.Config) { cfg.Pool, cfg.Backoff.Budget = nil, time.Hour })
 	c.OnBatch(b.topic, 40, func(_ context.Context, batch []*consume.Message) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -50,9 +50,18 @@ func TestBatchesInOrder(t *testing.T) {
 	}
 }
 
-// One bad record in a batch is found, and only it is given up.
+// One bad record in a batch is found, and only it is given up, also when the first
+// attempt at the whole batch takes longer than there is time for all of them.
 func TestBadRecordInABatch(t *testing.T) {
-	for name, failure := range map[string]error{"rejected": consume.Reject(errBoom), "out of budget": errBoom} {
+	const budget = 50 * time.Millisecond
+	for name, tc := range map[string]struct {
+		failure error
+		takes   time.Duration // an attempt at many
+	}{
+		"rejected":               {consume.Reject(errBoom), 0},
+		"out of budget":          {errBoom, 0},
+		"out of budget at first": {errBoom, 2 * budget},
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t, 1)
 			var records []*kgo.Record
@@ -62,13 +71,16 @@ func TestBadRecordInABatch(t *testing.T) {
 			b.send(records...)
 			var mu sync.Mutex
 			done := map[string]int{}
-			c := b.consumer(func(cfg *consume.Config) { cfg.Pool, cfg.Backoff.Budget = nil, 50*time.Millisecond })
+			c := b.consumer(func(cfg *consume.Config) { cfg.Pool, cfg.Backoff.Budget = nil, budget })
 			c.OnBatch(b.topic, 100, func(_ context.Context, batch []*consume.Message) error {
 				mu.Lock()
 				defer mu.Unlock()
 				for _, m := range batch {
 					if string(m.Record.Value) == "7" {
-						return failure
+						if len(batch) > 1 {
+							time.Sleep(tc.takes)
+						}
+						return tc.failure
 					}
 				}
 				for _, m := range batch {

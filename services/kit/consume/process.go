@@ -80,27 +80,36 @@ func (c *Consumer) open(it *item, r *route) *Message {
 	return it.message
 }
 
-// conclude turns an attempt's error into a result; a record that is given up is
-// on the dead-letter topic before its result says so.
+// conclude turns an attempt's error into a result.
 func (c *Consumer) conclude(ctx context.Context, t *task, it *item, err error, took time.Duration) result {
-	if err == nil {
-		return result{verdict: acknowledge}
-	}
-	m := it.message
-	if ctx.Err() != nil {
+	v, after := c.decide(ctx, t, it.message, err, took)
+	return c.carryOut(ctx, it, err, v, after)
+}
+
+// decide says what is to become of a record after an attempt that took so long.
+func (c *Consumer) decide(ctx context.Context, t *task, m *Message, err error, took time.Duration) (verdict, time.Duration) {
+	if err != nil && ctx.Err() != nil {
 		// The partition was taken away, or the consumer is ending. This says nothing
 		// about the record, and the result no longer counts.
-		return result{verdict: retry, after: c.cfg.Backoff.Max}
+		return retry, c.cfg.Backoff.Max
 	}
-	v, after := c.cfg.Backoff.judge(err, m.Attempt, t.failing+took, c.cfg.Unavailable(err))
+	return c.cfg.Backoff.judge(err, m.Attempt, t.failing+took, c.cfg.Unavailable(err))
+}
+
+// carryOut turns what was decided into a result; a record that is given up is
+// on the dead-letter topic before its result says so.
+func (c *Consumer) carryOut(ctx context.Context, it *item, err error, v verdict, after time.Duration) result {
+	m := it.message
 	switch v {
 	case stop:
 		return result{verdict: stop, err: fmt.Errorf("%s on %s/%d offset %d: %w", c.cfg.Group, m.Record.Topic, m.Record.Partition, m.Record.Offset, err)}
 	case deadLetter:
 		return c.giveUp(ctx, it, err)
 	}
-	c.reportRetry(ctx, m, err, after)
-	return result{verdict: retry, after: after}
+	if v == retry && ctx.Err() == nil {
+		c.reportRetry(ctx, m, err, after)
+	}
+	return result{verdict: v, after: after}
 }
 
 // giveUp writes the record's dead letter. If that fails it is tried again, for as
