@@ -57,6 +57,7 @@ func (b *bench) consumer(edit func(*consume.Config)) *consume.Consumer {
 		Group: b.group, Brokers: b.brokers, Pool: b.pool, Concurrency: 8,
 		Backoff:        consume.Backoff{Min: 5 * time.Millisecond, Max: 20 * time.Millisecond, Budget: 300 * time.Millisecond},
 		CommitInterval: 20 * time.Millisecond, DrainTimeout: time.Minute,
+		SessionTimeout: 30 * time.Second, // a machine that stands still for a while loses no member
 	}
 	if edit != nil {
 		edit(&cfg)

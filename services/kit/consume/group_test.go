@@ -103,7 +103,6 @@ func TestBackpressure(t *testing.T) {
 	c := b.consumer(func(cfg *consume.Config) {
 		cfg.Concurrency = 5
 		cfg.Limits = consume.Limits{Records: 60}
-		cfg.SessionTimeout = 6 * time.Second
 	})
 	c.OnRecord(b.topic, func(ctx context.Context, tx pgx.Tx, m *consume.Message) error {
 		n := running.Add(1)
