@@ -3,12 +3,11 @@ package cdc
 import (
 	"bytes"
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
+	"github.com/quokka-stream/quokka/internal/freeport"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 )
 
@@ -17,7 +16,11 @@ import (
 // confirm, and the relay goes on where it was.
 func TestServerRestart(t *testing.T) {
 	dir := t.TempDir()
-	server, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir})
+	port, err := freeport.Find() // it is free again when it is started again
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir, Port: port})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,14 +36,6 @@ func TestServerRestart(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { _ = server.Stop() })
-	u, err := url.Parse(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := newBedOn(t, server.URL(), "CREATE TABLE items (id bigint PRIMARY KEY, v bigint)", "CREATE TABLE bad (id bigint PRIMARY KEY)")
 	r := b.start()
 	r.is(Streaming)

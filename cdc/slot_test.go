@@ -47,6 +47,15 @@ func (b *bed) progress(change func(*state)) {
 	}
 }
 
+// slotFree waits until nobody streams from the slot. A relay that ends waits for the
+// server's end of its stream, but only for a moment.
+func (b *bed) slotFree() {
+	b.t.Helper()
+	eventually(b.t, "the slot is free", func() bool {
+		return scan[bool](b, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1", b.source.Slot)
+	})
+}
+
 // TestSlotErrors: a slot that does not fit the progress is refused by name, with
 // a way out; the way out works.
 func TestSlotErrors(t *testing.T) {
@@ -85,6 +94,7 @@ func TestSlotErrors(t *testing.T) {
 			if err := r.stop(); err != nil {
 				t.Fatal(err)
 			}
+			b.slotFree()
 			tt.damage(b)
 			err := b.start().failed()
 			if e, ok := errors.AsType[*SlotError](err); !ok || !errors.Is(err, tt.want) || e.Slot != b.source.Slot {
@@ -172,9 +182,7 @@ func TestSlotInUse(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the slot is free", func() bool {
-		return scan[bool](b, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = $1", b.source.Slot)
-	})
+	b.slotFree()
 	other := b.replication()
 	stream, err := other.Start(t.Context(), pgrepl.Options{Slot: b.source.Slot, Publication: b.source.Publication})
 	if err != nil {
