@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -116,7 +117,9 @@ func TestRefusesToGuess(t *testing.T) {
 func TestOtherCluster(t *testing.T) {
 	e := newEnv(t)
 	tl := e.tail(e.topic)
-	r := e.run(e.config())
+	first := e.config()
+	first.RotateAfter = time.Hour // what it publishes stays in the tables
+	r := e.run(first)
 	e.write(e.event("a", 1), e.event("a", 2))
 	tl.await(t, 2)
 	if err := r.stop(); err != nil {

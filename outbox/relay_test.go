@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/broker/brokertest"
+	"github.com/quokka-stream/quokka/internal/freeport"
 	"github.com/quokka-stream/quokka/internal/pgserver"
 )
 
@@ -145,9 +146,19 @@ func TestLeaseLostWhileSending(t *testing.T) {
 	standby := e.config()
 	standby.StandbyPoll = 20 * time.Millisecond
 	e.run(standby)
-	e.exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_locks JOIN pg_stat_activity USING (pid)
-		WHERE locktype = 'advisory' AND granted AND application_name = 'quokka-outbox' AND datname = current_database()`)
-	tl.await(t, 1) // by the standby: the stuck relay needs longer to come back
+	end := func() {
+		e.exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE locktype = 'advisory' AND granted AND application_name = 'quokka-outbox' AND datname = current_database()`)
+	}
+	end()
+	eventually(t, "the standby publishes", func() bool {
+		select {
+		case <-sending: // the stuck one came back before the standby asked
+			end()
+		default:
+		}
+		return len(tl.all()) > 0
+	})
 	eventually(t, "the stuck relay has noticed", func() bool { return metric(t, reg, "outbox_leader") == 0 })
 	if got := published(tl.all()); !slices.Equal(got["a"], []int{1}) {
 		t.Errorf("got %v", got)
@@ -256,12 +267,15 @@ func enterable(t *testing.T) string {
 
 // TestServerRestarts: PostgreSQL is shut down, and crashes, under the relay.
 func TestServerRestarts(t *testing.T) {
-	cfg := pgserver.Config{DataDir: enterable(t)}
+	port, err := freeport.Find() // it is free again when it is started again
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := pgserver.Config{DataDir: enterable(t), Port: port}
 	server, err := pgserver.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Port = server.Port()
 	t.Cleanup(func() { _ = server.Stop() })
 	e := newEnvOn(t, server.URL())
 	tl := e.tail(e.topic)

@@ -38,7 +38,7 @@ func placed() *events.OrderPlaced {
 func start(t *testing.T, opts ...serde.Option) (*fakeregistry.Server, *serde.Serde) {
 	t.Helper()
 	reg := fakeregistry.New(t)
-	s, err := serde.New(reg.URL, append([]serde.Option{serde.WithRetries(3, time.Millisecond)}, opts...)...)
+	s, err := serde.New(reg.URL, append([]serde.Option{serde.WithRetries(3, time.Millisecond), serde.WithTimeout(3 * time.Minute)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
