@@ -186,7 +186,7 @@ func (j *journal) create() error {
 		}
 	}
 	if err := j.fs.SyncDir(j.dir); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNames, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -227,6 +227,10 @@ func (j *journal) discard() error {
 	return removeJournal(j.fs, j.dir)
 }
 
+// errNames says that the data directory's names could not be synced. Those that others
+// have changed meanwhile may be lost with it, which the next sync would not tell.
+var errNames = errors.New("the names in the data directory could not be synced")
+
 // removeJournal removes the files of a journal, durably.
 func removeJournal(fs fsys.FS, dir string) error {
 	for i := range journalNames {
@@ -234,7 +238,10 @@ func removeJournal(fs fsys.FS, dir string) error {
 			return err
 		}
 	}
-	return fs.SyncDir(dir)
+	if err := fs.SyncDir(dir); err != nil {
+		return fmt.Errorf("%w: %w", errNames, err)
+	}
+	return nil
 }
 
 func (j *journal) createFile(i int) error {

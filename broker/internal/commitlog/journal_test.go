@@ -307,6 +307,59 @@ func TestFailedVoidMakesReadOnly(t *testing.T) {
 	}
 }
 
+// TestNamesThatAreLostMakeReadOnly: the names of the journal's files lie beside others, so
+// where they cannot be synced nothing is written any more, and no sync tells otherwise.
+// Where a file of the journal cannot be, nothing is lost, and it goes on without.
+func TestNamesThatAreLostMakeReadOnly(t *testing.T) {
+	for _, tt := range []struct {
+		name, fails, cannot string // what fails, and what does so before
+		readOnly            bool
+	}{
+		{"the new names", "syncdir /data", "", true},
+		{"the removed names", "syncdir /data", "sync /data/journal.1", true},
+		{"a file", "sync /data/journal.1", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var begun atomic.Bool
+			var syncs atomic.Int64
+			f := &fixture{TB: t, mark: 1 << 20, journal: 64 << 10, fs: &fsys.Faulty{FS: fsys.NewMem(), Hook: func(c fsys.Call) error {
+				call := c.Op + " " + c.Name
+				if call == "create /data/journal.0" {
+					begun.Store(true)
+				}
+				if !begun.Load() || call != tt.fails && call != tt.cannot {
+					return nil
+				}
+				if call == tt.fails {
+					syncs.Add(1)
+				}
+				return fsys.ErrIO
+			}}}
+			f.open()
+			defer f.close()
+			waitFor(t, func() bool { // it is made after some rounds
+				b := values(1000, record.Options{}, "x")
+				info, err := record.ParseHeader(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.Lock()
+				_, _ = f.Append(b, &info, 1, Coordinator) // refused once it is read-only
+				f.Unlock()
+				_ = f.Sync()
+				return syncs.Load() > 0
+			})
+			f.close()
+			if n := syncs.Load(); n != 1 {
+				t.Errorf("synced %d times", n)
+			}
+			if failed := f.c.Failed(); (failed != nil) != tt.readOnly {
+				t.Errorf("read-only: %v", failed)
+			}
+		})
+	}
+}
+
 // FuzzJournal parses anything.
 func FuzzJournal(f *testing.F) {
 	mem := fsys.NewMem()

@@ -38,7 +38,7 @@ func (c *Committer) openJournal() error {
 	case there && wanted:
 		// What it says must not be written again once logs have moved on.
 		err := c.journal.create()
-		if !fsys.IsNoSpace(err) {
+		if !fsys.IsNoSpace(err) || errors.Is(err, errNames) {
 			return err
 		}
 		c.noJournal(err)
@@ -54,12 +54,22 @@ func (c *Committer) noJournal(err error) {
 	c.cfg.Logger.Warn("no commit journal, rounds sync every segment they wrote", "err", err)
 }
 
-// createJournal makes the journal in the background.
+// createJournal makes the journal in the background. Where it cannot be made, a failed
+// sync of its files included, nothing is lost: they do not say anything yet.
 func (c *Committer) createJournal() {
 	defer c.bg.Done()
-	if err := c.journal.create(); err != nil {
-		c.noJournal(errors.Join(err, c.journal.discard()))
+	err := c.journal.create()
+	if err == nil {
+		return
 	}
+	if !errors.Is(err, errNames) {
+		err = errors.Join(err, c.journal.discard())
+	}
+	if errors.Is(err, errNames) {
+		c.Fail(err)
+		return
+	}
+	c.noJournal(err)
 }
 
 // cleanJournal makes a full journal file free again.
