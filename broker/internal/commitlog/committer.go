@@ -333,7 +333,8 @@ func (c *Committer) run() {
 		}
 		c.mu.Lock()
 		c.stats.add(s)
-		if c.stats.Rounds == c.cfg.JournalAfter && c.journal != nil && !c.closing && r.journal == nil && !c.journal.isOpen() {
+		// Once: a turn in which no log had anything is no round.
+		if s.Rounds > 0 && c.stats.Rounds == c.cfg.JournalAfter && c.journal != nil && !c.closing && r.journal == nil && !c.journal.isOpen() {
 			c.bg.Add(1)
 			go c.createJournal()
 		}
