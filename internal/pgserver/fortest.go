@@ -31,12 +31,13 @@ var shared = sync.OnceValues(func() (*Server, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	// What goes with the test need not survive a power cut. The order of commits, and
-	// of what logical decoding sees, is the same.
-	return Start(ctx, Config{detached: true, Settings: map[string]string{"fsync": "off", "full_page_writes": "off"}})
+	// of what logical decoding sees, is the same. Without autovacuum nobody has a
+	// transaction or a lock that no test asked for, now and then.
+	return Start(ctx, Config{detached: true, Settings: map[string]string{"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}})
 })
 
 // ForTest returns the URL (superuser) of a server that all tests of this binary
-// share: wal_level=logical, without fsync. It ends with the test binary and
+// share: wal_level=logical, without fsync and autovacuum. It ends with the test binary and
 // leaves neither files nor, while it runs, goroutines behind.
 func ForTest(t TB) string {
 	t.Helper()
