@@ -29,7 +29,7 @@ var databases atomic.Int64
 // ends, on the server that all tests of the binary share.
 func Database(t testing.TB) (serverURL, name string) {
 	t.Helper()
-	serverURL = pgserver.ForTest(t)
+	serverURL = ServerURL(t)
 	name = fmt.Sprintf("quokka_test_%d", databases.Add(1))
 	if err := postgres.Provision(t.Context(), serverURL, name); err != nil {
 		t.Fatal(err)
@@ -52,8 +52,12 @@ func Database(t testing.TB) (serverURL, name string) {
 	return serverURL, name
 }
 
-// ServerURL is the URL of the server that all tests of the binary share.
-func ServerURL(t testing.TB) string { return pgserver.ForTest(t) }
+// ServerURL is the URL of the server that all tests of the binary share. A connection
+// may take as long as a machine that stands still for a while needs.
+func ServerURL(t testing.TB) string {
+	t.Helper()
+	return pgserver.ForTest(t) + "&connect_timeout=180"
+}
 
 // Pool opens a database of its own as a service does.
 func Pool(t testing.TB) *pgxpool.Pool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -21,6 +22,10 @@ type Options struct {
 	// ApplicationName is shown in pg_stat_activity. Default: the database's name.
 	ApplicationName string
 }
+
+// connectTimeout is how long a connection may take to be made, where the server's URL
+// has no connect_timeout.
+const connectTimeout = 5 * time.Second
 
 // Settings returns the pool configuration of Open: for what needs a connection of
 // its own, such as the outbox relay.
@@ -50,7 +55,9 @@ func Settings(serverURL, name string, o Options) (*pgxpool.Config, error) {
 	}
 	cfg.MaxConnLifetime = 30 * time.Minute
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	if !strings.Contains(serverURL, "connect_timeout=") {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
 	if o.Tracer != nil {
 		// Statements outside a recorded trace, such as a relay's polls, get no span.
 		cfg.ConnConfig.Tracer = otelpgx.NewTracer(

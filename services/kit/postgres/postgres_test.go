@@ -95,6 +95,22 @@ func TestProvisionWithoutSuperuser(t *testing.T) {
 	}
 }
 
+// A service learns soon that its server is away, unless the URL says how long to wait.
+func TestConnectTimeout(t *testing.T) {
+	for url, want := range map[string]time.Duration{
+		"postgres://127.0.0.1/postgres":                    5 * time.Second,
+		"postgres://127.0.0.1/postgres?connect_timeout=60": time.Minute,
+	} {
+		cfg, err := postgres.Settings(url, "quokka_test", postgres.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.ConnConfig.ConnectTimeout; got != want {
+			t.Errorf("%s: %v, want %v", url, got, want)
+		}
+	}
+}
+
 // Errors say what to do.
 func TestErrorsSayWhatToDo(t *testing.T) {
 	server, name := kittest.Database(t)
