@@ -271,7 +271,7 @@ func (l *leader) failed(events, todo []stored, acked []bool, err error) error {
 // watch is called every second while acknowledgements are awaited. A session that
 // is gone has taken the lease with it.
 func (l *leader) watch(ctx context.Context, waiting time.Duration, events []stored) error {
-	if err := l.s.ping(ctx); err != nil {
+	if err := l.s.ping(ctx, l.cfg.pingTimeout); err != nil {
 		return fmt.Errorf("%w: %w", errLeaseLost, err)
 	}
 	if s := waiting.Round(time.Second); s >= 10*time.Second && s%(10*time.Second) == 0 {

@@ -38,7 +38,7 @@ func helper() {
 	var n atomic.Int64
 	r, err := NewRelay(Config{
 		DatabaseURL: os.Getenv("OUTBOX_DATABASE"), Brokers: strings.Split(os.Getenv("OUTBOX_BROKERS"), ","),
-		BatchRows: 7, RotateRows: 20,
+		BatchRows: 7, RotateRows: 20, pingTimeout: 3 * time.Minute,
 		Fault: func(point string) {
 			if point == os.Getenv("OUTBOX_POINT") && n.Add(1) >= int64(hits) {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -110,10 +110,10 @@ func (e *env) newTopic(partitions int32, configs map[string]*string) string {
 }
 
 // config is a relay's configuration for this environment. A relay that is told to
-// end has all the time it needs to note what it has published: what it does not
-// note is published again.
+// end has all the time it needs to note what it has published, and a server that is
+// slow has not lost the session: what is not noted is published again.
 func (e *env) config() Config {
-	return Config{DatabaseURL: e.url, Brokers: e.brokers, ShutdownTimeout: 3 * time.Minute}
+	return Config{DatabaseURL: e.url, Brokers: e.brokers, ShutdownTimeout: 3 * time.Minute, pingTimeout: 3 * time.Minute}
 }
 
 // running is a relay that runs until it is stopped, or the test ends.

@@ -63,7 +63,8 @@ type Config struct {
 	// Fault is called at each fault point passed, for tests.
 	Fault func(point string)
 
-	maxStored int // see leader.stored; tests make it small
+	maxStored   int           // see leader.stored; tests make it small
+	pingTimeout time.Duration // after which a session that does not answer is gone; tests make it long
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -108,6 +109,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.maxStored == 0 {
 		c.maxStored = 20_000
+	}
+	if c.pingTimeout == 0 {
+		c.pingTimeout = 5 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -78,8 +78,8 @@ func (s *session) tryLease(ctx context.Context) (held bool, err error) {
 }
 
 // ping tells whether the session, and so the lease, still stands.
-func (s *session) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func (s *session) ping(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return s.conn.Ping(ctx)
 }
