@@ -24,6 +24,15 @@ func journaled(t testing.TB, fs fsys.FS, bytes int64) *fixture {
 	return f
 }
 
+// turn is the number of the journal's turn. What does not fit it is marked in it when
+// whoever waits for it has its answer already, which may begin another.
+func (f *fixture) turn() uint64 {
+	j := f.c.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.gen
+}
+
 // TestJournalCarriesRounds: rounds cost one sync, of the journal.
 func TestJournalCarriesRounds(t *testing.T) {
 	var logSyncs atomic.Int64
@@ -50,12 +59,12 @@ func TestJournalCarriesRounds(t *testing.T) {
 // it free depends on how soon checkpoints free it, so the test goes on until it has.
 func TestJournalWraps(t *testing.T) {
 	f := journaled(t, fsys.NewMem(), 32<<10)
-	before, gen := f.c.Stats().Journaled, f.c.journal.gen
+	before, gen := f.c.Stats().Journaled, f.turn()
 	waitFor(t, func() bool {
 		f.add(values(1000, record.Options{}, "x"), 1)
 		return f.c.Stats().Journaled-before > 200
 	})
-	if f.c.journal.gen < gen+2 {
+	if f.turn() < gen+2 {
 		t.Error("the journal has not wrapped")
 	}
 }
@@ -65,7 +74,7 @@ func TestJournalWraps(t *testing.T) {
 func TestJournalTurnIsTorn(t *testing.T) {
 	f := journaled(t, fsys.NewMem(), 32<<10)
 	j := f.c.journal
-	gen := j.gen
+	gen := f.turn()
 	var file []byte
 	var last journalRecord
 	waitFor(t, func() bool {

@@ -2,6 +2,7 @@ package commitlog
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -34,6 +35,7 @@ type fixture struct {
 	mark    int64
 	journal int64         // size of the commit journal; 0 = none
 	scrub   time.Duration // between two readings of a segment; 0 = never
+	logger  *slog.Logger  // of the log; nil = none
 	id      [16]byte
 	c       *Committer
 	*Log
@@ -61,7 +63,7 @@ func (f *fixture) tryOpen() (err error) {
 	if err != nil {
 		return err
 	}
-	f.Log, err = Open(Options{FS: f.fs, Dir: "/data/t-0", ID: f.id, Config: f.cfg, Committer: f.c, Owner: &idle{}, Logger: quiet})
+	f.Log, err = Open(Options{FS: f.fs, Dir: "/data/t-0", ID: f.id, Config: f.cfg, Committer: f.c, Owner: &idle{}, Logger: cmp.Or(f.logger, quiet)})
 	return err
 }
 

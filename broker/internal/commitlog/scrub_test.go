@@ -42,13 +42,8 @@ func sealed(t *testing.T, harm func(fs fsys.FS)) (*fixture, *lines) {
 	f.close()
 	harm(f.fs)
 	var out lines
-	f.scrub = time.Millisecond
-	if err := f.tryOpen(); err != nil {
-		t.Fatal(err)
-	}
-	f.Lock()
-	f.opts.Logger = slog.New(slog.NewTextHandler(&out, nil))
-	f.Unlock()
+	f.scrub, f.logger = time.Millisecond, slog.New(slog.NewTextHandler(&out, nil))
+	f.open()
 	return f, &out
 }
 

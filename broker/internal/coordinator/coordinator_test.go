@@ -67,9 +67,13 @@ func (e *ends) of(log history.Log) int64 {
 
 const dir = "/data"
 
+// patient is how long tests let a request wait for a transaction that is ending: nothing
+// else is to happen before.
+const patient = 2 * time.Minute
+
 func openNode(t *testing.T, fs fsys.FS) *node {
 	t.Helper()
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{}, 5*time.Second, newEnds())
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{}, patient, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +244,7 @@ func TestReloadKeepsWhatIsOnItsWay(t *testing.T) {
 		return nil
 	}}
 	// Every append is written at once, also while the sync of another is under way.
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1, CleanEvery: -1}, 5*time.Second, newEnds())
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{LargeWrite: 1, CleanEvery: -1}, patient, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,11 +268,15 @@ func TestReloadKeepsWhatIsOnItsWay(t *testing.T) {
 	select {
 	case o := <-read:
 		t.Errorf("offset %d was told while the commit of 6 was on its way", o)
+		read <- o
 	case <-time.After(50 * time.Millisecond): // that nothing comes cannot be waited for
 	}
 	close(gate)
 	if code := <-slow; code != 0 {
 		t.Fatalf("the commit of 6: code %d", code)
+	}
+	if o := <-read; o != 6 {
+		t.Errorf("who asked meanwhile is told %d", o)
 	}
 	if o, code := n.offset("g"); o != 6 || code != 0 {
 		t.Errorf("the offset is %d, code %d; 6 was acknowledged", o, code)
@@ -291,6 +299,45 @@ func TestPanic(t *testing.T) {
 	if o, code := n.offset("g"); o != 5 || code != 0 {
 		t.Errorf("after the panic: %d, code %d", o, code)
 	}
+}
+
+// TestNoStepOutlivesItsRequest: a request is not answered while its step is being taken,
+// also when the coordinator closes: the step fills in what the answer is made of.
+func TestNoStepOutlivesItsRequest(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	n := openNode(t, fsys.NewMem())
+	s, code := n.groups.shard(t.Context(), "g")
+	if code != 0 {
+		t.Fatal(code)
+	}
+	begun, gate := make(chan struct{}), make(chan struct{})
+	answered, closed := make(chan bool, 1), make(chan struct{})
+	go func() {
+		taken := false
+		s.do(t.Context(), func(time.Time) {
+			close(begun)
+			<-gate
+			taken = true
+		})
+		answered <- taken
+	}()
+	<-begun
+	go func() {
+		n.close()
+		close(closed)
+	}()
+	<-s.quit
+	select {
+	case taken := <-answered:
+		t.Error("it is answered, and its step goes on")
+		answered <- taken
+	case <-time.After(50 * time.Millisecond): // that nothing comes cannot be waited for
+	}
+	close(gate)
+	if !<-answered {
+		t.Error("its step was not taken")
+	}
+	<-closed
 }
 
 // TestCommitsOfManyGroups: concurrent commits share appends, and each gets its answer.
@@ -331,7 +378,7 @@ func TestNewIDAfterUnsyncedStart(t *testing.T) {
 	}{{commitlog.FlushGroup, false, false}, {commitlog.FlushOS, false, true}, {commitlog.FlushInterval, true, true}} {
 		fs := fsys.NewMem()
 		start := func() *node {
-			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush}, 5*time.Second, newEnds())
+			n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: tt.flush}, patient, newEnds())
 			if err != nil {
 				t.Fatal(err)
 			}

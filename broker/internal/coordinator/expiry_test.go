@@ -38,7 +38,7 @@ func TestOffsetsOutliveTheLastMember(t *testing.T) {
 	join := func(member string) group.JoinResult {
 		return n.groups.Join(t.Context(), "g", group.JoinRequest{
 			Version: 5, MemberID: member, ClientID: "c", ProtocolType: "connect", Protocols: []group.Protocol{{Name: "p"}},
-			SessionTimeout: time.Hour, RebalanceTimeout: time.Second,
+			SessionTimeout: time.Hour, RebalanceTimeout: time.Hour,
 		})
 	}
 	joined := join(join("").MemberID)

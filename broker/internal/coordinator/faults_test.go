@@ -87,7 +87,7 @@ func failOnce(t *testing.T, n int64, fault error, ops []string) string {
 		node.abandon()
 	}
 	for _, left := range []*fsys.Mem{mem.Kill(), mem.Crash(uint64(n))} {
-		again, err := tryNode(t, left, storage, 5*time.Second, newEnds())
+		again, err := tryNode(t, left, storage, patient, newEnds())
 		if err != nil {
 			t.Fatalf("call %d: open afterwards: %v", n, err)
 		}

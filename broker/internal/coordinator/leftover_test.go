@@ -114,7 +114,7 @@ func TestLeftoverTransactions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			fs := fsys.NewMem()
 			start := func() *node {
-				n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: commitlog.FlushOS}, 5*time.Second, newEnds())
+				n, err := tryNode(t, fs, commitlog.CommitterConfig{Flush: commitlog.FlushOS}, patient, newEnds())
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -68,6 +68,7 @@ type loop struct {
 	every   time.Duration // between two calls of expire
 	cmds    chan command
 	quit    chan struct{}
+	ended   chan struct{} // closed when its goroutine takes no step any more
 
 	// Of the round in progress.
 	outputs []output
@@ -103,12 +104,13 @@ func (l *loop) tell(what string, err error, args ...any) {
 func newLoop(cfg *Config, part *partition.Partition, log *slog.Logger) *loop {
 	return &loop{
 		part: part, log: log, now: cfg.Now, every: cfg.ExpiryInterval,
-		cmds: make(chan command, 128), quit: make(chan struct{}),
+		cmds: make(chan command, 128), quit: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
 
 // run is the loop's goroutine, until quit is closed.
 func (l *loop) run() {
+	defer close(l.ended)
 	loaded := l.load()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -353,7 +355,8 @@ func (l *loop) do(ctx context.Context, f func(now time.Time)) int16 {
 }
 
 // begin runs f in the loop's next round and returns when the round has appended what
-// f did; that counts once the result has settled.
+// f did; that counts once the result has settled. When it has returned f does not run any
+// more, also where the loop is ending: what f fills in is the caller's.
 func (l *loop) begin(ctx context.Context, f func(now time.Time)) settled {
 	c := command{run: f, done: make(chan settled, 1)}
 	select {
@@ -366,7 +369,12 @@ func (l *loop) begin(ctx context.Context, f func(now time.Time)) settled {
 	select {
 	case r := <-c.done:
 		return r
-	case <-l.quit:
+	case <-l.ended:
+	}
+	select {
+	case r := <-c.done:
+		return r
+	default:
 		return settled{code: errcode.NotCoordinator}
 	}
 }

@@ -108,7 +108,7 @@ func (c *chain) life(tally *powercut.Tally) {
 		return nil
 	}}
 	watch.Recovering(true)
-	n, err := tryNode(c.t, fs, c.storage, 5*time.Second, c.ends)
+	n, err := tryNode(c.t, fs, c.storage, patient, c.ends)
 	if err != nil {
 		c.t.Fatalf("recovery: %v", err)
 	}

@@ -24,7 +24,7 @@ func TestMarkersShareARound(t *testing.T) {
 		}
 		return nil
 	}}
-	n, err := tryNode(t, fs, commitlog.CommitterConfig{JournalBytes: -1}, 5*time.Second, newEnds())
+	n, err := tryNode(t, fs, commitlog.CommitterConfig{JournalBytes: -1}, patient, newEnds())
 	if err != nil {
 		t.Fatal(err)
 	}

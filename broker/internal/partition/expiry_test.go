@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,15 +12,16 @@ import (
 // TestProducersExpire: a producer that was idle for its time is forgotten and may
 // begin anywhere; one with an open transaction is not, however long it takes.
 func TestProducersExpire(t *testing.T) {
-	now := time.UnixMilli(1_700_000_000_000)
+	var now atomic.Int64 // the scrubber asks as well
+	now.Store(1_700_000_000_000)
 	e := newEnv(t, func(e *env) {
 		e.cfg = commitlog.Config{ProducerExpiry: time.Hour}
-		e.now = func() time.Time { return now }
+		e.now = func() time.Time { return time.UnixMilli(now.Load()) }
 	})
 	send := func(pid int64, seq int32, transactional bool) int16 {
 		t.Helper()
 		p, err := e.Partition.Append(batchAt(record.Options{
-			Idempotent: true, ProducerID: pid, BaseSequence: seq, Transactional: transactional}, now.UnixMilli(), 1, 5), Client)
+			Idempotent: true, ProducerID: pid, BaseSequence: seq, Transactional: transactional}, now.Load(), 1, 5), Client)
 		if err == nil {
 			wait(t, p.Durable())
 		}
@@ -27,7 +29,7 @@ func TestProducersExpire(t *testing.T) {
 	}
 	pass := func(d time.Duration) {
 		t.Helper()
-		now = now.Add(d)
+		now.Add(d.Milliseconds())
 		if err := e.log.Clean(); err != nil {
 			t.Fatal(err)
 		}
