@@ -67,7 +67,9 @@ func verified(t *testing.T, dir, want string, args ...string) {
 	out := quokka(t, 0, append([]string{"verify", "--data-dir", dir, "--wait", "4m", "--traces"}, args...)...)
 	if !strings.Contains(out, want+" orders are one trace each") {
 		t.Errorf("want %s traces, verify printed:\n%s", want, out)
+		return
 	}
+	t.Logf("quokka verify --traces printed:\n%s", out) // with -v, which make trace-test gives
 }
 
 func addCustomer(t *testing.T, client *http.Client, at platform.Running) string {
