@@ -34,10 +34,13 @@ func newKafka(t testing.TB) kafka {
 
 func newTopic() string { return "_schemas." + uuid.NewString() }
 
+// patience is what a Kafka on a busy machine may take for what these tests ask of it.
+const patience = 3 * time.Minute
+
 // open starts a registry.
 func (k kafka) open(t testing.TB, configure ...func(*registry.Config)) *registry.Server {
 	t.Helper()
-	cfg := registry.Config{Brokers: k.brokers, Topic: k.topic, Addr: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
+	cfg := registry.Config{Brokers: k.brokers, Topic: k.topic, Addr: "127.0.0.1:0", Timeout: patience, StartTimeout: patience, Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range configure {
 		f(&cfg)
 	}
@@ -222,7 +225,7 @@ func TestRecordsInKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var got []string
 	for len(got) < len(want) && ctx.Err() == nil {
