@@ -97,17 +97,27 @@ func (s *shell) close() {
 	s.stdin.Close()
 	s.signal(syscall.SIGTERM)
 	<-s.ended
-	if !s.emptyWithin(20 * time.Second) {
-		// Whoever still runs would write into folders that are about to be removed.
-		s.signal(syscall.SIGKILL)
-		s.emptyWithin(20 * time.Second)
+	// Whoever runs on would write into folders that are about to be removed.
+	for deadline := time.Now().Add(patience); s.somebodyRuns(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.signal(syscall.SIGKILL)
+		}
 	}
 }
 
-// emptyWithin waits until nobody of the group can be signalled any more.
-func (s *shell) emptyWithin(d time.Duration) bool {
-	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH) {
+// somebodyRuns reports whether a process of the group has not ended. One that has may
+// be there still, where nobody collects orphans.
+func (s *shell) somebodyRuns() bool {
+	group := s.cmd.Process.Pid
+	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
+		return false
+	}
+	out, err := exec.CommandContext(context.Background(), "ps", "-eo", "pgid=,stat=").Output()
+	if err != nil {
+		return false // ps is not here: the rest is left to itself
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == strconv.Itoa(group) && !strings.HasPrefix(f[1], "Z") {
 			return true
 		}
 	}
