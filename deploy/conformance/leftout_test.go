@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -31,6 +33,17 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// download returns the folder of a module's sources.
+func download(t *testing.T, module string) (dir string, err error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module).Output()
+	var at struct{ Dir, Error string }
+	if jerr := json.Unmarshal(out, &at); jerr != nil || at.Dir == "" {
+		return "", fmt.Errorf("go mod download %s: %w", module, errors.Join(err, jerr, errors.New(at.Error)))
+	}
+	return at.Dir, nil
+}
+
 // TestLeftOutList holds the list against the Go suites' sources, in the versions that
 // are run.
 func TestLeftOutList(t *testing.T) {
@@ -48,12 +61,16 @@ func TestLeftOutList(t *testing.T) {
 		{"kafka-go", kafkaGoModule, ""}, {"sarama", saramaModule, ""},
 	} {
 		version := suites[slices.Index(names, tt.suite)].version
-		out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", tt.module+"@"+version).Output()
-		var at struct{ Dir, Error string }
-		if jerr := json.Unmarshal(out, &at); jerr != nil || at.Dir == "" {
-			t.Fatalf("go mod download %s@%s: %v, %v %s", tt.module, version, err, jerr, at.Error)
+		dir, err := download(t, tt.module+"@"+version)
+		// A network may fail now and then; a wrong name or version fails each time.
+		for tries := 2; err != nil && tries > 0; tries-- {
+			t.Log(err)
+			dir, err = download(t, tt.module+"@"+version)
 		}
-		tests, err := declared(filepath.Join(at.Dir, tt.pkg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests, err := declared(filepath.Join(dir, tt.pkg))
 		if err != nil || len(tests) < 20 {
 			t.Fatalf("%s declares %d tests, %v", tt.module, len(tests), err)
 		}
