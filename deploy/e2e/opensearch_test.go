@@ -156,7 +156,7 @@ func settled(t *testing.T, s *opensearch.Server, load *process, dir string, orde
 	if code := load.wait(); code != 0 {
 		t.Fatalf("load: exit code %d:\n%s", code, load.output)
 	}
-	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "90s"); !strings.Contains(out, verdictLine) {
+	if out := quokka(t, 0, "verify", "--data-dir", dir, "--wait", "4m"); !strings.Contains(out, verdictLine) {
 		t.Errorf("verify printed:\n%s", out)
 	}
 	if n := documents(t, s, "orders"); n != orders {
