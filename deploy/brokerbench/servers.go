@@ -143,12 +143,10 @@ func serve(name, flush, dir string) error {
 
 // startKafka starts Apache Kafka with one node.
 func startKafka(ctx context.Context, flush, dir string) (*server, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	port, err := kafka.FreePort(1)
 	if err != nil {
 		return nil, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	cfg := kafka.Config{Dir: dir, Port: port, JVM: []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC"}}
 	switch broker.FlushPolicy(flush) {
 	case broker.FlushGroup:

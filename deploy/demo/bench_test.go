@@ -2,7 +2,6 @@ package demo
 
 import (
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -68,12 +67,10 @@ func series(b *testing.B, start func(*testing.B) []string, sustained, peer map[s
 
 // apacheKafka starts one node for a benchmark.
 func apacheKafka(b *testing.B) []string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := kafka.FreePort(1)
 	if err != nil {
 		b.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	c, err := kafka.Open(b.Context(), kafka.Config{Dir: b.TempDir(), Port: port})
 	if kafka.IsNotRun(err) {
 		b.Skip(err)
