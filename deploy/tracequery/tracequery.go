@@ -90,10 +90,12 @@ func (c Client) Get(ctx context.Context, id string) (Trace, error) {
 
 // Await asks for a trace again and again until done says that it is all there,
 // and returns it then; or as it is once it has not grown for as long as patience.
-// Spans arrive some time after they ended.
+// Spans arrive some time after they ended. Where one look took long, the machine may
+// have stood still, and who sends spans with it: it counts for no more than a second.
 func (c Client) Await(ctx context.Context, id string, patience time.Duration, done func(Trace) bool) (Trace, error) {
-	seen, since := -1, time.Now()
+	seen, still := -1, time.Duration(0)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		begin := time.Now()
 		t, err := c.Get(ctx, id)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return t, err
@@ -102,9 +104,9 @@ func (c Client) Await(ctx context.Context, id string, patience time.Duration, do
 			return t, nil
 		}
 		if len(t.Spans) != seen {
-			seen, since = len(t.Spans), time.Now()
+			seen, still = len(t.Spans), 0
 		}
-		if time.Since(since) >= patience {
+		if still >= patience {
 			return t, err
 		}
 		select {
@@ -112,5 +114,6 @@ func (c Client) Await(ctx context.Context, id string, patience time.Duration, do
 			return t, ctx.Err()
 		case <-time.After(pause):
 		}
+		still += min(time.Since(begin), time.Second)
 	}
 }

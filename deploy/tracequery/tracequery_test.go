@@ -3,9 +3,11 @@ package tracequery
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -75,4 +77,39 @@ func TestUnknownTrace(t *testing.T) {
 	if _, err := b.Await(t.Context(), strings.Repeat("1", 32), time.Nanosecond, func(Trace) bool { return true }); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// slowly answers each request after a while.
+type slowly struct {
+	handler http.Handler
+	while   func() time.Duration
+}
+
+func (s slowly) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(s.while())
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// TestMachineStoodStill: who sends the spans did so too, and sends them later.
+func TestMachineStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &backend{store: tracestore.New(tracestore.Config{})}
+		_, root := b.span(t.Context(), "order", "POST /orders", trace.SpanKindServer, false)
+		asked := 0
+		b.Client = Client{URL: "http://traces", HTTP: &http.Client{Transport: slowly{b.store.Handler(), func() time.Duration {
+			switch asked++; asked {
+			case 2:
+				return time.Minute
+			case 4:
+				root.End()
+			}
+			return 0
+		}}}}
+		got, err := b.Await(t.Context(), root.SpanContext().TraceID().String(), 5*time.Second, func(t Trace) bool { return len(t.Spans) == 1 })
+		if err != nil || len(got.Spans) != 1 {
+			t.Errorf("%+v, %v, after %d requests", got, err, asked)
+		}
+	})
 }
