@@ -52,11 +52,14 @@ type load struct {
 	churned *kadm.TopicID // the topic that is made again and again, as it is now; nil = not known
 }
 
+// client returns a client that goes on whatever a kill cuts off. Without AlwaysRetryEOF
+// one gives its records up when the broker is killed after a connection's first request,
+// of metadata, and before its answer.
 func (l *load) client(opts ...kgo.Opt) *kgo.Client {
 	l.t.Helper()
 	c, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(l.p.addr), kgo.MetadataMinAge(20 * time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
-		kgo.FetchMaxWait(100 * time.Millisecond), kgo.RequestRetries(1000), kgo.UnknownTopicRetries(-1), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.FetchMaxWait(100 * time.Millisecond), kgo.RequestRetries(1000), kgo.AlwaysRetryEOF(), kgo.UnknownTopicRetries(-1), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 	}, opts...)...)
 	if err != nil {
 		l.t.Fatal(err)
@@ -309,8 +312,8 @@ func (m *member) commit(ctx context.Context, c *kgo.Client) {
 	})
 }
 
-// fetchOffsets asks where the groups are, by a client of its own: one that has
-// connections to the broker that was killed may give up with their EOF.
+// fetchOffsets asks where the groups are, by a client of its own, which has no
+// connections to the broker that was killed.
 func (l *load) fetchOffsets() {
 	c := l.client()
 	defer c.Close()

@@ -39,10 +39,17 @@ func dial(t testing.TB, addr string) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
-		t.Fatal(err)
+	c := &conn{t: t, nc: nc, clientID: "test"}
+	c.patient()
+	return c
+}
+
+// patient gives what is sent and received next five minutes.
+func (c *conn) patient() {
+	c.t.Helper()
+	if err := c.nc.SetDeadline(time.Now().Add(5 * time.Minute)); err != nil {
+		c.t.Fatal(err)
 	}
-	return &conn{t: t, nc: nc, clientID: "test"}
 }
 
 // send writes a request and returns its correlation id.
@@ -50,6 +57,7 @@ func (c *conn) send(req kmsg.Request) int32 {
 	c.t.Helper()
 	c.next++
 	b := kmsg.NewRequestFormatter(kmsg.FormatterClientID(c.clientID)).AppendRequest(nil, req, c.next)
+	c.patient()
 	if _, err := c.nc.Write(b); err != nil {
 		c.t.Fatalf("writing: %v", err)
 	}
@@ -59,6 +67,7 @@ func (c *conn) send(req kmsg.Request) int32 {
 // receive reads the answer to a request.
 func (c *conn) receive(req kmsg.Request, id int32) kmsg.Response {
 	c.t.Helper()
+	c.patient()
 	frame, err := c.frame()
 	if err != nil {
 		c.t.Fatalf("no answer to %s v%d: %v", kmsg.NameForKey(req.Key()), req.GetVersion(), err)

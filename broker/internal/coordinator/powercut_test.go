@@ -97,7 +97,8 @@ func (c *chain) life(tally *powercut.Tally) {
 		gone.Store(true)
 	}
 	trigger := powercut.Pick(c.rng, 250, powercut.Roll, powercut.Retention, powercut.Checkpoint, powercut.Cleaning, powercut.Swap, powercut.Journal,
-		powercut.JournalWrap, powercut.Create, powercut.Delete, powercut.Delete, powercut.ClusterLog, powercut.Recovery, powercut.OpenTxn)
+		powercut.JournalWrap, powercut.JournalWrap, powercut.JournalWrap, // the rarest
+		powercut.Create, powercut.Delete, powercut.Delete, powercut.ClusterLog, powercut.Recovery, powercut.OpenTxn)
 	var watch powercut.Watch
 	fs := &fsys.Faulty{FS: c.mem, Hook: func(call fsys.Call) error {
 		if call.Mutates() {

@@ -57,7 +57,7 @@ func compactionCrashes(t *testing.T, seed uint64, tally *powercut.Tally) {
 		var left *fsys.Mem
 		var then *history
 		crashSeed := rng.Uint64()
-		trigger := powercut.Pick(rng, 400, powercut.Cleaning, powercut.Swap, powercut.Swap, powercut.Roll, powercut.Checkpoint, powercut.Recovery)
+		trigger := powercut.Pick(rng, 400, powercut.Append, powercut.Cleaning, powercut.Swap, powercut.Swap, powercut.Roll, powercut.Checkpoint, powercut.Recovery)
 		var watch powercut.Watch
 		hooked := &fsys.Faulty{FS: mem, Hook: func(c fsys.Call) error {
 			if c.Mutates() {
