@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"testing"
@@ -40,6 +41,17 @@ func FuzzDecompress(f *testing.F) {
 	})
 }
 
+// headed is a batch of anything behind a header that fits.
+func headed(attributes int16, count, lastDelta int32, body []byte) []byte {
+	b := append(NewBuilder(Options{}).Batch(), body...)
+	binary.BigEndian.PutUint32(b[offLength:], uint32(len(b)-PrefixSize))
+	binary.BigEndian.PutUint16(b[offAttributes:], uint16(attributes))
+	binary.BigEndian.PutUint32(b[offCount:], uint32(count))
+	binary.BigEndian.PutUint32(b[offLastDelta:], uint32(lastDelta))
+	sign(b)
+	return b
+}
+
 // FuzzBatch: a batch of anything, behind a header that fits: validating, compressing
 // anew, emptying, reading and searching it neither panics nor costs more than its size and the
 // bound on what it may decompress to.
@@ -51,16 +63,7 @@ func FuzzBatch(f *testing.F) {
 	marker := EndTxn(1, 1, Marker{Commit: true}, 5)
 	f.Add(int16(attrControl|attrTransactional), int32(1), marker[HeaderSize:])
 	f.Fuzz(func(t *testing.T, attributes int16, count int32, body []byte) {
-		b := append(NewBuilder(Options{}).Batch(), body...)
-		be := b[offLength:]
-		size := len(b) - PrefixSize
-		be[0], be[1], be[2], be[3] = byte(size>>24), byte(size>>16), byte(size>>8), byte(size)
-		b[offAttributes], b[offAttributes+1] = byte(attributes>>8), byte(attributes)
-		for i := range 4 {
-			b[offCount+i] = byte(count >> (24 - 8*i))
-			b[offLastDelta+i] = byte((count - 1) >> (24 - 8*i))
-		}
-		sign(b)
+		b := headed(attributes, count, count-1, body)
 		rules := Rules{Client: true, Inner: true, RequireKeys: count%2 == 0, MaxDecompressed: 256 << 10, Now: time.UnixMilli(1000), After: time.Hour}
 		alloc.Within(t, len(b), func() {
 			info, err := Validate(b, &rules)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -354,43 +353,6 @@ func TestWalkAllocates(t *testing.T) {
 	}); n > 1 {
 		t.Fatalf("%v allocations for a batch of 1000 records", n)
 	}
-}
-
-// TestPlainAgreesWithScan: what the quick check of uncompressed records lets pass,
-// the thorough one does too, and both see the same times.
-func TestPlainAgreesWithScan(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	passed := 0
-	for n := range 50_000 {
-		b := build(Options{}, sample(1+n%5))
-		for range rng.IntN(3) {
-			b[HeaderSize+rng.IntN(len(b)-HeaderSize)] = byte(rng.IntN(256))
-		}
-		if plainAgrees(t, b, &Rules{Client: n%2 == 0, RequireKeys: n%3 == 0, Now: time.UnixMilli(1000), Before: time.Minute, After: time.Hour}) {
-			passed++
-		}
-	}
-	if passed < 5000 || passed > 45_000 {
-		t.Fatalf("%d of 50,000 batches passed, the test shows little", passed)
-	}
-}
-
-func plainAgrees(t *testing.T, b []byte, r *Rules) (passed bool) {
-	t.Helper()
-	info, err := ParseHeader(b)
-	if err != nil || info.Codec() != None {
-		return false
-	}
-	plain, scan := walk{rules: r, info: &info}, walk{rules: r, info: &info}
-	plain.bounds()
-	scan.bounds()
-	if !plain.plain(b) {
-		return false
-	}
-	if err := scan.scan(b); err != nil || scan.maxSeen != plain.maxSeen {
-		t.Fatalf("passed with times up to %d; scanned up to %d, and: %v\n%x", plain.maxSeen, scan.maxSeen, err, b)
-	}
-	return true
 }
 
 // FuzzValidate: whatever arrives, no panic, bounded work, and what passes reads

@@ -73,7 +73,10 @@ func (w *walk) scan(b []byte) error {
 func (w *walk) plain(b []byte) bool {
 	w.maxSeen = -1
 	p := HeaderSize
-	for i := range w.info.Count {
+	for i := int32(0); ; i++ {
+		if p, i = w.usual(b, p, i); i >= w.info.Count {
+			break
+		}
 		length, at := varint(b, p)
 		end := at + int(length)
 		if at < 0 || length < 1 || length > int64(len(b)-at) {
@@ -112,6 +115,55 @@ func (w *walk) plain(b []byte) bool {
 		p = end
 	}
 	return p == len(b)
+}
+
+// usual passes over records from the one at b[p:], number i, on, that are as nearly all
+// are: key and value have less than 8 KiB each, all else two bytes at most, and there are no
+// headers. It stops at the first that is not, good or bad, or that a rule refuses.
+func (w *walk) usual(b []byte, p int, i int32) (int, int32) {
+	const head = 2 + 1 + 2 + 2 + 2 // all up to the key's length
+	n := min(w.info.Count, w.info.LastOffsetDelta+1)
+	base, lowest, highest, seen := w.info.BaseTimestamp, w.min, w.max, w.maxSeen
+	keys := w.rules.RequireKeys
+	for ; i < n && p <= len(b)-head; i++ {
+		length, at := short(b, p)
+		end := at + int(length>>1)
+		time, at := short(b, at+1) // behind the attributes
+		delta, at := short(b, at)
+		key, at := short(b, at)
+		at += int(key >> 1)
+		if at > len(b)-2 {
+			break
+		}
+		value, at := short(b, at)
+		at += int(value >> 1)
+		if at+1 != end || end > len(b) || b[at] != 0 || delta != uint64(i)<<1 || (length|time|delta|key|value) >= 1<<14 {
+			break
+		}
+		// A length that is odd is negative, and 1 is -1: null.
+		if length&1 != 0 || key&1 != 0 && (key != 1 || keys) || value&1 != 0 && value != 1 {
+			break
+		}
+		ts := base + (int64(time>>1) ^ -int64(time&1))
+		if ts < lowest || ts > highest {
+			break
+		}
+		seen = max(seen, ts)
+		p = end
+	}
+	w.maxSeen = seen
+	return p, i
+}
+
+// short reads an unsigned varint of one byte or two at b[p:], and returns what follows
+// it. Of a longer one it makes 1<<14 or more.
+func short(b []byte, p int) (u uint64, next int) {
+	u = uint64(b[p])
+	if p++; u >= 0x80 {
+		u += uint64(b[p])<<7 - 0x80
+		p++
+	}
+	return u, p
 }
 
 // varint reads a zigzag varint of up to ten bytes at b[p:] and returns what follows
