@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/quokka-stream/quokka/cdc/internal/pgoutput"
 	"github.com/quokka-stream/quokka/schemas/debezium"
+	"github.com/quokka-stream/quokka/schemas/serde"
 )
 
 // writeUntil runs writers that insert, change, re-key and delete rows of table
@@ -230,6 +232,32 @@ func TestJoins(t *testing.T) {
 	b.start().is(Streaming)
 	b.caughtUp()
 	b.agrees("late")
+}
+
+// TestJoinsWhileRegistryIsAway: a session begins anew at once for a table that
+// joined, but what fails then is tried again after a pause, not over and over.
+func TestJoinsWhileRegistryIsAway(t *testing.T) {
+	b := newBed(t, "CREATE TABLE items (id bigint PRIMARY KEY)", "CREATE TABLE late (id bigint PRIMARY KEY)")
+	b.exec("DROP PUBLICATION quokka_cdc", "CREATE PUBLICATION quokka_cdc FOR TABLE items")
+	log := &lockedBuffer{}
+	r := b.start(func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	r.is(Streaming)
+	asked := 0 // called under the registry's lock
+	b.registry.refuseWith(func(subject, _ string) error {
+		if subject != b.topic("late")+"-value" {
+			return nil
+		}
+		if asked++; asked > 1 && asked < 6 { // the first time is when it joins
+			return &serde.UnavailableError{Err: errors.New("away")}
+		}
+		return nil
+	})
+	b.exec("ALTER PUBLICATION quokka_cdc ADD TABLE late", "INSERT INTO late VALUES (1)")
+	b.caughtUp()
+	b.agrees("late")
+	if text := log.String(); strings.Count(text, "source interrupted") < 4 || strings.Contains(text, "in=0s") {
+		t.Errorf("want four interruptions with a pause after each:\n%s", text)
+	}
 }
 
 // TestRewrittenDuringSnapshot: a table rewritten after the snapshot was taken

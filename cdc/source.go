@@ -74,7 +74,7 @@ func (s *source) run(ctx context.Context) error {
 		if time.Since(began) > maxBackoff {
 			backoff = s.cfg.LeaseInterval
 		}
-		backoff = s.report(err, backoff)
+		wait := s.report(err, backoff)
 		// What the session left with the client must not come after what the
 		// next one sends.
 		if err := client.Flush(ctx); err != nil {
@@ -82,9 +82,10 @@ func (s *source) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(backoff):
+		case <-time.After(wait):
 		}
-		backoff = min(2*backoff, maxBackoff)
+		// One that begins anew at once does not do so for ever.
+		backoff = min(max(2*wait, s.cfg.LeaseInterval), maxBackoff)
 	}
 }
 
