@@ -48,6 +48,11 @@ type Options struct {
 // and the logical messages of all sessions. The connection cannot be used for
 // anything else any more.
 func (c *Conn) Start(ctx context.Context, o Options) (*Stream, error) {
+	// After a write that took more than some milliseconds pgconn may still be reading
+	// in the background: it would take the answer, and this would wait for ever.
+	if err := c.pg.SyncConn(ctx); err != nil {
+		return nil, err
+	}
 	hijacked, err := c.pg.Hijack()
 	if err != nil {
 		return nil, err
