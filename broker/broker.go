@@ -44,6 +44,7 @@ type Broker struct {
 	server    *server.Server
 	listeners []Listener // as opened
 	metrics   *metrics.Metrics
+	frames    *wire.FrameBudget // of Produce requests
 	hits      limit.Hits
 
 	life       context.Context // ends when Close begins
@@ -212,11 +213,12 @@ func (b *Broker) openServer() error {
 		Advertise: func(s *api.Session) (string, int32) { return b.address(s.Listener, s.Local) },
 		Trace:     b.trace(), RecordCheck: b.recordCheck(), Synced: b.cfg.Flush == FlushGroup,
 	}, b.cluster, b.topics, b.groups, b.txns, b.producers, b.authorizer())
+	b.frames = wire.NewFrameBudget(b.cluster.Image().BrokerInt("quokka.produce.memory.bytes"), func() { b.hits.Hit(limit.ProduceMemory) })
 	b.metrics = metrics.New(b.sources(handler))
 	b.server = server.New(server.Config{
-		Handler: handler,
-		Limits:  wire.Limits{Unauthenticated: int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size")), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
-		Bounds:  b.bounds, IdleTimeout: b.cfg.idleTimeout(), WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
+		Handler: handler, Frames: b.frames,
+		Limits: wire.Limits{Unauthenticated: int(b.cluster.Image().BrokerInt("sasl.server.max.receive.size")), Produce: b.cfg.MaxProduceBytes, Other: b.cfg.MaxRequestBytes},
+		Bounds: b.bounds, IdleTimeout: b.cfg.idleTimeout(), WriteTimeout: b.milliseconds("quokka.write.timeout.ms"),
 		LoginTimeout: b.milliseconds("quokka.login.timeout.ms"), ConnectQuota: handler.ConnectQuota,
 		Logger: b.cfg.Logger, Hits: &b.hits, Observe: b.metrics.Request,
 	})

@@ -40,7 +40,7 @@ func (b *Broker) sources(handler *api.Handler) metrics.Sources {
 			}
 			return out
 		},
-		DecodeMemory: handler.DecodeMemory, FetchSessions: handler.FetchSessions,
+		DecodeMemory: handler.DecodeMemory, ProduceMemory: b.frames.Used, FetchSessions: handler.FetchSessions,
 	}
 }
 

@@ -47,6 +47,7 @@ func (h *Handler) produceParts(c *call) (Reply, error) {
 			s := stage{in: p, version: c.req.Version, at: n, own: p.Records}
 			c.resume()
 			h.stagePart(c, req.Acks, &t, &s)
+			s.giveBack(c.req.Rest)
 			c.pause()
 			failed = failed || s.out.ErrorCode != errcode.None
 			stages = append(stages, s)
@@ -67,7 +68,7 @@ func (h *Handler) produceParts(c *call) (Reply, error) {
 		}
 		for i := range stages {
 			s := &stages[i]
-			s.giveBack()
+			s.giveBack(c.req.Rest)
 			t := &resp.Topics[s.at]
 			t.Partitions = append(t.Partitions, *s.out)
 		}
@@ -96,13 +97,12 @@ func (h *Handler) stagePart(c *call, acks int16, t *wire.ProduceTopic, s *stage)
 	if code == errcode.None {
 		h.stage(s)
 	}
-	s.giveBack()
 }
 
 // giveBack gives back the records' buffer, once they are written.
-func (s *stage) giveBack() {
+func (s *stage) giveBack(to *wire.Rest) {
 	if written, _ := s.progress(); written && s.own != nil {
-		wire.PutBuffer(s.own)
+		to.GiveBack(s.own)
 		s.own, s.in.Records = nil, nil
 	}
 }

@@ -91,7 +91,7 @@ func TestClaimsAreNotCharged(t *testing.T) {
 // largeRequest reads the beginning of a Produce request that is done in parts.
 func largeRequest(t *testing.T, r io.Reader) *wire.Request {
 	t.Helper()
-	first, rest, err := wire.ReadFrame(bufio.NewReader(r), wire.Limits{Produce: 2 << 20}, true)
+	first, rest, err := wire.ReadFrame(bufio.NewReader(r), wire.Limits{Produce: 2 << 20}, true, nil)
 	if err != nil || rest == nil {
 		t.Fatalf("the rest is %v, %v", rest, err)
 	}

@@ -15,6 +15,7 @@ var ownConfigs = map[string]ConfigDef{
 	"quokka.flush.interval.ms":        {Type: Long, Default: "1000", Min: 1, Bounded: true, Doc: "The time between syncs with quokka.flush=interval."},
 	"quokka.max.partitions":           {Type: Int, Default: "10000", Min: 1, Bounded: true, Doc: "The most partitions of all topics together."},
 	"quokka.max.topic.partitions":     {Type: Int, Default: "1000", Min: 1, Bounded: true, Doc: "The most partitions of one topic."},
+	"quokka.produce.memory.bytes":     {Type: Long, Default: "268435456", Min: 1, Bounded: true, Doc: "The memory for Produce requests of more than 64 KiB, of all connections; while it is used up they are not read on, but for one."},
 	"quokka.replication.factor.clamp": {Type: Bool, Default: "false", Doc: "Create topics that are to have several replicas with one, instead of refusing them."},
 	"quokka.request.max.bytes":        {Type: Int, Default: "1048576", Min: 1, Bounded: true, Doc: "The largest request other than Produce, which socket.request.max.bytes bounds."},
 	"quokka.listen":                   {Type: String, Null: true, Doc: "The address of a single listener, as host:port; in place of listeners."},

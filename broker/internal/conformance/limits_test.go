@@ -329,3 +329,52 @@ func TestParkedJoin(t *testing.T) {
 	dial(t, b.Addr()).send(req)
 	metric(t, b, `kafka_server_delayed_operation_purgatory_size{delayed_operation="Rebalance"}`)
 }
+
+// TestProduceMemory: large requests whose beginning has come take no more memory than there
+// is for them, but for one; small ones go by; and all are answered, also when those go on
+// first that wait.
+func TestProduceMemory(t *testing.T) {
+	const limit, clients = 1 << 20, 12
+	for name, size := range map[string]int{"in parts": 900_000, "as a whole": 400_000} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(c *broker.Config) {
+				c.Settings = map[string]string{"quokka.produce.memory.bytes": strconv.Itoa(limit)}
+			})
+			c := dial(t, b.Addr())
+			c.create("t", 1)
+			req := produceRequest("t", 0, -1, batch(record.Options{}, string(make([]byte, size))))
+			req.SetVersion(9)
+			whole := kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, 1)
+			var conns []*conn
+			var goOn []chan struct{}
+			for range clients {
+				conn, wait := dial(t, b.Addr()), make(chan struct{})
+				conns, goOn = append(conns, conn), append(goOn, wait)
+				go func() {
+					_, err := conn.nc.Write(whole[:len(whole)*3/4]) // not read as a whole, perhaps
+					<-wait
+					if err == nil {
+						_, err = conn.nc.Write(whole[len(whole)*3/4:])
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+			hits(t, b, "produce_memory")
+			expect(t, "a small one meanwhile", c.produce("t", batch(record.Options{}, "small")).ErrorCode, 0)
+			if used, err := strconv.ParseFloat(sample(t, b, "quokka_broker_produce_memory_bytes"), 64); err != nil || used < limit/2 || used > 3*limit {
+				t.Errorf("%v bytes are claimed, %v", used, err)
+			}
+			for i := range clients {
+				close(goOn[clients-1-i])
+			}
+			for _, conn := range conns {
+				expect(t, "a large one", conn.receive(req, 1).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode, 0)
+			}
+			if used := sample(t, b, "quokka_broker_produce_memory_bytes"); used != "0" {
+				t.Errorf("%s bytes are claimed in the end", used)
+			}
+		})
+	}
+}

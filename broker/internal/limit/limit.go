@@ -13,6 +13,7 @@ const (
 	ProduceFrame                 // a Produce request was too large
 	RequestFrame                 // another request was too large
 	DecodeMemory                 // a request waited for memory to be decoded in
+	ProduceMemory                // a Produce request waited for memory to come in
 	CheckMemory                  // a batch waited for memory to be checked in
 	Decompressed                 // a batch decompressed to too much
 	BatchBytes                   // a batch was larger than max.message.bytes
@@ -38,7 +39,8 @@ const (
 )
 
 var names = [count]string{
-	LoginFrame: "login_frame", ProduceFrame: "produce_frame", RequestFrame: "request_frame", DecodeMemory: "decode_memory", CheckMemory: "check_memory",
+	LoginFrame: "login_frame", ProduceFrame: "produce_frame", RequestFrame: "request_frame", DecodeMemory: "decode_memory",
+	ProduceMemory: "produce_memory", CheckMemory: "check_memory",
 	Decompressed: "decompressed", BatchBytes: "batch_bytes", Queued: "queued",
 	Idle: "idle", Login: "login", Write: "write", Partitions: "partitions", TopicPartitions: "topic_partitions",
 	GroupSize: "group_size", GroupMetadata: "group_metadata", OffsetMetadata: "offset_metadata", GroupID: "group_id", FetchBytes: "fetch_bytes",

@@ -60,5 +60,6 @@ var help = map[string]string{
 	"quokka_broker_throttled_total":                                      "How often clients were held back by a quota.",
 	"quokka_broker_throttle_seconds_total":                               "For how long clients were held back by a quota, together.",
 	"quokka_broker_decode_memory_bytes":                                  "Memory charged for requests that are being decoded.",
+	"quokka_broker_produce_memory_bytes":                                 "Memory that Produce requests of more than 64 KiB take while they come in and are done.",
 	"kafka_server_fetch_session_cache_num_incremental_fetch_sessions":    "Incremental fetch sessions.",
 }

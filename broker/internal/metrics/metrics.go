@@ -141,6 +141,7 @@ func (m *Metrics) limits(p *page) {
 		p.sample("counter", "quokka_broker_throttle_seconds_total", t.Total.Seconds(), "quota", t.Quota)
 	}
 	p.sample("gauge", "quokka_broker_decode_memory_bytes", float64(m.src.DecodeMemory()))
+	p.sample("gauge", "quokka_broker_produce_memory_bytes", float64(m.src.ProduceMemory()))
 	p.sample("gauge", "kafka_server_fetch_session_cache_num_incremental_fetch_sessions", float64(m.src.FetchSessions()))
 	for _, w := range m.src.Parked() {
 		p.sample("gauge", "kafka_server_delayed_operation_purgatory_size", float64(w.N), "delayed_operation", w.Name)

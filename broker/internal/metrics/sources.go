@@ -20,8 +20,10 @@ type Sources struct {
 	// together, clients were held back by quotas.
 	Limits    func() []Count
 	Throttled func() []Throttled
-	// DecodeMemory is what requests being decoded take, FetchSessions how many there are.
+	// DecodeMemory is what requests being decoded take, ProduceMemory what frames of Produce
+	// requests do, FetchSessions how many there are.
 	DecodeMemory  func() int64
+	ProduceMemory func() int64
 	FetchSessions func() int
 }
 

@@ -41,6 +41,7 @@ type conn struct {
 	until    time.Time     // when a request that is midway has to be whole; set before draining
 	draining atomic.Bool
 	midway   atomic.Bool // a request is done while its frame comes in
+	claim    *wire.Claim // what the request being read takes; nil: the next makes one
 
 	vec wire.Vec // the reader's; the writer has one of its own
 }
@@ -51,6 +52,7 @@ type queued struct {
 	size  int
 	began time.Time
 	reply api.Reply
+	claim *wire.Claim
 }
 
 func newConn(s *Server, l *listening, nc net.Conn) *conn {
@@ -89,6 +91,7 @@ func (c *conn) run() {
 		close(c.queue) // what is queued is still answered
 		<-c.stopped
 	}
+	c.claim.Release()
 	c.cancel()
 	_ = c.nc.Close() // nothing more to say
 	if err != nil && !errors.Is(err, io.EOF) && !c.draining.Load() && c.srv.hard.Err() == nil {
@@ -128,7 +131,10 @@ func (c *conn) read() (err error) {
 			}
 			continue
 		}
-		frame, rest, err := wire.ReadFrame(br, c.srv.cfg.Limits, c.session.Authenticated())
+		if c.claim == nil && c.srv.cfg.Frames != nil {
+			c.claim = c.srv.cfg.Frames.Claim(c.srv.soft, c.awaitPart)
+		}
+		frame, rest, err := wire.ReadFrame(br, c.srv.cfg.Limits, c.session.Authenticated(), c.claim)
 		if err != nil {
 			if errors.Is(err, wire.ErrFrameTooLarge) || errors.Is(err, wire.ErrMalformed) {
 				c.srv.cfg.Logger.Info("connection closed: what it sent is no Kafka request", "client", c.session.Remote, "err", err)
@@ -193,6 +199,7 @@ func (c *conn) request(frame []byte, rest *wire.Rest) error {
 		began = rest.Came()  // how long the client took to send it says nothing of us
 	}
 	if errors.Is(err, api.ErrNoReply) {
+		c.claim.Release()
 		return nil
 	}
 	if err != nil {
@@ -203,9 +210,13 @@ func (c *conn) request(frame []byte, rest *wire.Rest) error {
 		return err
 	}
 	q := queued{req: req, size: size, began: began, reply: reply}
+	if c.claim.Held() {
+		q.claim, c.claim = c.claim, nil
+	}
 	if req.Key == wire.KeyProduce && (c.session.Waits || c.waiting.Load() > 0) {
 		return c.enqueue(q)
 	}
+	defer q.claim.Release()
 	// Answers go out in order: this one waits for those that wait.
 	for c.waiting.Load() > 0 {
 		if err := c.wait(); err != nil {
@@ -263,6 +274,7 @@ func (c *conn) write() {
 				_ = c.nc.Close() // wakes the reader
 			}
 		}
+		q.claim.Release()
 		c.waiting.Add(-1)
 		c.bytes.Add(-int64(q.size))
 		select {
@@ -287,6 +299,7 @@ func (c *conn) answer(q queued, vec *wire.Vec) error {
 	if err := q.reply(c.ctx, vec); err != nil {
 		return err
 	}
+	q.claim.Release() // however long the client takes
 	size := vec.Len()
 	bufs, sent := vec.Finish(), 0
 	for _, part := range vec.Files() {

@@ -25,6 +25,8 @@ type Handler interface {
 type Config struct {
 	Handler Handler
 	Limits  wire.Limits
+	// Frames, if it is set, bounds the memory that Produce requests take.
+	Frames *wire.FrameBudget
 	// Bounds returns how many connections a listener may have from a host, "" for
 	// this machine itself; asked anew for each one.
 	Bounds func(listener, host string) Bounds

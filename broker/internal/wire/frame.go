@@ -71,11 +71,15 @@ const partsFrom = 512 << 10
 // partsHead is how much of such a frame is read at first.
 const partsHead = 4 << 10
 
+// freeFrame is the largest Produce frame of which nothing is claimed: how many such ones
+// there may be is bounded by the connections, and they are not to wait for large ones.
+const freeFrame = 64 << 10
+
 // ReadFrame reads the next frame, without its size. It returns io.EOF when the
-// connection ended between frames. Of a large Produce request without a transaction it
+// connection ended between frames. What a Produce request takes is claimed. Of a large Produce request without a transaction it
 // returns the beginning only, and the rest, which is to be read before the next frame;
 // else rest is nil.
-func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) (frame []byte, rest *Rest, err error) {
+func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool, claim *Claim) (frame []byte, rest *Rest, err error) {
 	head, err := r.Peek(6)
 	if err != nil {
 		if len(head) > 0 && errors.Is(err, io.EOF) {
@@ -102,6 +106,9 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) (frame []byte
 		return nil, nil, err
 	}
 	rest = &Rest{r: r, left: int(size)}
+	if authenticated && key == KeyProduce && size > freeFrame {
+		rest.claim = claim
+	}
 	if authenticated && key == KeyProduce && size >= partsFrom {
 		head, err := rest.fill(nil, partsHead)
 		if err != nil {
@@ -111,7 +118,7 @@ func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool) (frame []byte
 			return head, rest, nil
 		}
 		frame, err = rest.fill(head, int(size))
-		PutBuffer(head) // it was copied
+		rest.GiveBack(head) // it was copied
 		return frame, nil, err
 	}
 	frame, err = rest.fill(nil, int(size))
@@ -128,6 +135,14 @@ type Rest struct {
 	got  int
 	err  error
 	came time.Time
+
+	claim *Claim // what its buffers take
+}
+
+// GiveBack is PutBuffer of what the request has claimed.
+func (r *Rest) GiveBack(b []byte) {
+	PutBuffer(b)
+	r.claim.shrink(cap(b))
 }
 
 // Len is how many bytes are left.
@@ -180,25 +195,53 @@ func (r *Rest) took(n int, err error) {
 // with what comes, up to four times at once; one that is there already is taken as a
 // whole if it is no larger than that: what others have given back is not for who only
 // claims that much is to come.
+//
+// The first growFrom bytes are claimed when they have come, what is more before it is
+// taken: of what others wait for, nobody gets any for a mere promise.
 func (r *Rest) fill(head []byte, size int) ([]byte, error) {
-	var b []byte
 	paid := max(growFrom, r.got)
+	first := min(size, paid)
+	var b []byte
 	if size <= 4*paid {
 		b = tryGetBuffer(size)
 	}
-	if b == nil {
-		b = GetBuffer(min(size, paid))
+	n := first
+	if b != nil {
+		n = size
 	}
-	for have := copy(b, head); ; {
+	early := first > growFrom
+	if early {
+		if r.err = r.claim.grow(room(n)); r.err != nil {
+			return nil, r.err
+		}
+	}
+	if b == nil {
+		b = GetBuffer(n)
+	}
+	have := copy(b, head)
+	if !early {
+		if err := r.read(b[have:first]); err != nil {
+			return nil, err
+		}
+		have = first
+		if r.err = r.claim.grow(room(n)); r.err != nil {
+			return nil, r.err
+		}
+	}
+	for {
 		if err := r.read(b[have:]); err != nil {
 			return nil, err
 		}
 		if have = len(b); have == size {
 			return b, nil
 		}
-		grown := GetBuffer(min(size, have*4))
+		n := min(size, have*4)
+		if r.err = r.claim.grow(room(n)); r.err != nil {
+			return nil, r.err
+		}
+		grown := GetBuffer(n)
 		copy(grown, b)
-		PutBuffer(b)
+		r.GiveBack(b)
 		b = grown
 	}
 }

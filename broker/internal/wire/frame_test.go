@@ -20,7 +20,7 @@ func frameOf(size uint32, body []byte) []byte {
 
 // readWhole reads a frame with its rest.
 func readWhole(r *bufio.Reader, authenticated bool) ([]byte, error) {
-	frame, rest, err := ReadFrame(r, testLimits, authenticated)
+	frame, rest, err := ReadFrame(r, testLimits, authenticated, nil)
 	if err != nil || rest == nil {
 		return frame, err
 	}

@@ -44,7 +44,7 @@ func (q *Request) Whole() error {
 	if err != nil {
 		return err
 	}
-	PutBuffer(q.Frame)
+	q.Rest.GiveBack(q.Frame)
 	q.Frame, q.Body, q.Rest = frame, frame[header:], nil
 	return nil
 }

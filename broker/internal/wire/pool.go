@@ -33,15 +33,20 @@ func class(n int) int {
 	return bits.Len(uint(n-1)) - minClass
 }
 
+// room is the capacity of a buffer of n bytes.
+func room(n int) int {
+	if c := class(n); c < len(pools) {
+		return 1 << (c + minClass)
+	}
+	return n
+}
+
 // GetBuffer returns a buffer of n bytes, whose contents are undefined.
 func GetBuffer(n int) []byte {
 	if b := tryGetBuffer(n); b != nil {
 		return b
 	}
-	if c := class(n); c < len(pools) {
-		return make([]byte, n, 1<<(c+minClass))
-	}
-	return make([]byte, n)
+	return make([]byte, n, room(n))
 }
 
 // tryGetBuffer returns a buffer that was returned before, or nil.

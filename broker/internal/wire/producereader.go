@@ -85,7 +85,7 @@ func (p *ProduceReader) Topic() (t ProduceTopic, ok bool, err error) {
 }
 
 // Partition returns the next partition of the topic, its records in a buffer of its own,
-// which is to be given to PutBuffer. ok is false when there is none.
+// which is to be given to Rest.GiveBack. ok is false when there is none.
 func (p *ProduceReader) Partition() (part ProducePartition, ok bool, err error) {
 	if p.parts <= 0 {
 		return part, false, p.fields(func(r *Reader) { r.SkipTags(p.flexible()) })
@@ -101,6 +101,9 @@ func (p *ProduceReader) Partition() (part ProducePartition, ok bool, err error) 
 	if size >= 0 {
 		head := p.head[:min(size, len(p.head))]
 		if size < smallestShared {
+			if p.rest.err = p.rest.claim.grow(size); p.rest.err != nil {
+				return part, false, p.rest.err
+			}
 			part.Records = make([]byte, size)
 			err = p.rest.read(part.Records[copy(part.Records, head):])
 		} else {

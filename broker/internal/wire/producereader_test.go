@@ -128,7 +128,7 @@ func TestFrameInParts(t *testing.T) {
 				},
 			} {
 				r := bufio.NewReader(bytes.NewReader(append(bytes.Clone(in), frameOf(8, []byte{0, 1, 0, 9, 0, 0, 0, 1})...)))
-				got, rest, err := ReadFrame(r, testLimits, true)
+				got, rest, err := ReadFrame(r, testLimits, true, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -154,7 +154,7 @@ func TestFrameInParts(t *testing.T) {
 				if q.Rest == nil && !bytes.Equal(q.Frame, frame) {
 					t.Error("the frame has other bytes")
 				}
-				if next, _, err := ReadFrame(r, testLimits, true); err != nil || binary.BigEndian.Uint16(next) != KeyFetch {
+				if next, _, err := ReadFrame(r, testLimits, true, nil); err != nil || binary.BigEndian.Uint16(next) != KeyFetch {
 					t.Errorf("the next frame is %x, %v", next, err)
 				}
 			}
@@ -199,7 +199,7 @@ func TestBeginningIsGivenBack(t *testing.T) {
 	for tryGetBuffer(partsHead) != nil {
 	}
 	for range 20 { // the race detector has a pool lose some
-		frame, rest, err := ReadFrame(bufio.NewReader(bytes.NewReader(in)), testLimits, true)
+		frame, rest, err := ReadFrame(bufio.NewReader(bytes.NewReader(in)), testLimits, true, nil)
 		if err != nil || rest != nil || !bytes.Equal(frame, in[4:]) {
 			t.Fatalf("%d bytes with the rest %v, %v", len(frame), rest, err)
 		}

@@ -1,0 +1,148 @@
+package wire
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// FrameBudget bounds the memory of Produce requests' frames, while they come in and are
+// done, over all connections. Invariants:
+//
+//	what is claimed is at most size, but for one claim, which may go beyond it
+//	the claim with that right keeps it until it has given back everything, and never waits
+//	others wait in the order in which they came
+//
+// So whatever was begun can be finished: a claim that waits, perhaps in the middle of its
+// frame, waits for one that goes on.
+type FrameBudget struct {
+	mu    sync.Mutex
+	size  int64
+	used  int64
+	over  bool // a claim has the right to go beyond size
+	queue []*growth
+	full  func()
+}
+
+// growth is what a claim waits for.
+type growth struct {
+	c    *Claim
+	n    int64
+	done chan struct{} // closed when it has it
+}
+
+// NewFrameBudget returns a budget of size bytes. full, if it is not nil, is called when a
+// claim has to wait.
+func NewFrameBudget(size int64, full func()) *FrameBudget {
+	return &FrameBudget{size: size, full: full}
+}
+
+// Used is how much is claimed now.
+func (b *FrameBudget) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+// Claim returns what one request will hold. It waits for room until ctx ends, and calls
+// waited when it has.
+func (b *FrameBudget) Claim(ctx context.Context, waited func() error) *Claim {
+	return &Claim{b: b, ctx: ctx, waited: waited}
+}
+
+// Claim is what one request holds of a FrameBudget. With nil nothing is counted. It is in
+// one goroutine's hands at a time.
+type Claim struct {
+	b      *FrameBudget
+	ctx    context.Context
+	waited func() error
+	// Under b.mu, which who has the claim needs for changes only.
+	n    int64
+	over bool
+}
+
+// Held says whether there is something to give back.
+func (c *Claim) Held() bool { return c != nil && c.n > 0 }
+
+// grow claims n more bytes, when there is room for them.
+func (c *Claim) grow(n int) error {
+	if c == nil {
+		return nil
+	}
+	b := c.b
+	g := &growth{c: c, n: int64(n)}
+	b.mu.Lock()
+	if (len(b.queue) == 0 || c.over) && b.grant(g) {
+		b.mu.Unlock()
+		return nil
+	}
+	g.done = make(chan struct{})
+	b.queue = append(b.queue, g)
+	b.mu.Unlock()
+	if b.full != nil {
+		b.full()
+	}
+	select {
+	case <-g.done:
+		return c.waited()
+	case <-c.ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.queue, g); i >= 0 {
+		b.queue = slices.Delete(b.queue, i, i+1)
+		b.serve() // it may have been in the way
+	}
+	return c.ctx.Err()
+}
+
+// grant gives a claim what it asks for, if it may have that now. mu is held.
+func (b *FrameBudget) grant(g *growth) bool {
+	if b.used+g.n > b.size && !g.c.over {
+		if b.over {
+			return false
+		}
+		b.over, g.c.over = true, true
+	}
+	b.used += g.n
+	g.c.n += g.n
+	return true
+}
+
+// serve grants what those who wait can have now. mu is held.
+func (b *FrameBudget) serve() {
+	for len(b.queue) > 0 && b.grant(b.queue[0]) {
+		close(b.queue[0].done)
+		b.queue = slices.Delete(b.queue, 0, 1)
+	}
+}
+
+// shrink gives n bytes back, or what is left of them.
+func (c *Claim) shrink(n int) {
+	if !c.Held() {
+		return
+	}
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.giveBack(min(int64(n), c.n))
+}
+
+// Release gives back everything; the claim may be used again then.
+func (c *Claim) Release() {
+	if !c.Held() {
+		return
+	}
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.giveBack(c.n)
+}
+
+// giveBack gives n bytes back. b.mu is held.
+func (c *Claim) giveBack(n int64) {
+	b := c.b
+	b.used -= n
+	if c.n -= n; c.n == 0 && c.over {
+		b.over, c.over = false, false
+	}
+	b.serve()
+}
