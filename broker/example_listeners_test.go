@@ -34,7 +34,7 @@ func ExampleListener() {
 
 	outside := kgo.SeedBrokers(b.ListenerAddr("EXTERNAL"))
 	for _, login := range []kgo.Opt{kgo.SASL(scram.Auth{User: "alice", Pass: "wonder"}.AsSha256Mechanism()), kgo.SASL()} {
-		client, err := kgo.NewClient(outside, login, kgo.RequestRetries(0))
+		client, err := kgo.NewClient(outside, login)
 		if err != nil {
 			fmt.Println(err)
 			return
