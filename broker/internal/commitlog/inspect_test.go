@@ -50,6 +50,14 @@ func readable(t testing.TB, l *Log) map[int64]string {
 	return out
 }
 
+// finishUpkeep waits until the checkpoint at the newest mark is made.
+func (f *fixture) finishUpkeep() {
+	f.Helper()
+	waitFor(f.TB, func() bool { f.Lock(); defer f.Unlock(); return len(f.marks) == 0 })
+	f.upkeep.Lock() // it begins when the marks are taken
+	defer f.upkeep.Unlock()
+}
+
 // TestInspectMissesTheActiveSegment: its file is gone, and the checkpoint was made when
 // nothing was in it.
 func TestInspectMissesTheActiveSegment(t *testing.T) {
@@ -92,10 +100,14 @@ func TestInspectAgrees(t *testing.T) {
 		f.open()
 		for i := range 60 {
 			f.add(values(1000+int64(i), record.Options{Idempotent: true, ProducerID: int64(i % 2), BaseSequence: int32(i / 2)}, strings.Repeat("v", 20+i)), int32(i/15))
+			if i == 5 {
+				waitFor(t, f.c.journal.isOpen)
+			}
 		}
 		if err := f.SetStart(5); err != nil {
 			t.Fatal(err)
 		}
+		f.finishUpkeep() // so that the files are the same each time
 		want := readable(t, f.Log)
 		var source *fsys.Mem
 		if crashed {

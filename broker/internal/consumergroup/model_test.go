@@ -1,6 +1,7 @@
 package consumergroup
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,13 @@ import (
 	"github.com/quokka-stream/quokka/broker/internal/errcode"
 	"github.com/quokka-stream/quokka/broker/internal/group"
 )
+
+// The same sequences each time; -rapid.seed=0 takes others, -rapid.checks=N more.
+func init() {
+	if err := flag.Set("rapid.seed", "1"); err != nil {
+		panic(err) // rapid has the flag
+	}
+}
 
 // client is a consumer as it sees itself. Answers to it may be lost: it then asks
 // again, in full.
