@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/quokka-stream/quokka/services/internal/kittest"
 	"github.com/quokka-stream/quokka/services/order"
 )
 
@@ -247,13 +248,16 @@ func TestHealth(t *testing.T) {
 	if a := h.Do("GET", "/healthz", nil); a.Status != 200 {
 		t.Errorf("/healthz: %d", a.Status)
 	}
-	a := h.Do("GET", "/readyz", nil)
-	var ready struct {
-		Checks map[string]string `json:"checks"`
-	}
-	if err := json.Unmarshal(a.Body, &ready); err != nil || ready.Checks["postgres"] != "ok" || ready.Checks["consumer"] == "" {
-		t.Errorf("/readyz: %d %s", a.Status, a.Body)
-	}
+	kittest.Eventually(t, "the service to be ready", func() bool {
+		a := h.Do("GET", "/readyz", nil)
+		var ready struct {
+			Checks map[string]string `json:"checks"`
+		}
+		if err := json.Unmarshal(a.Body, &ready); err != nil || ready.Checks["postgres"] == "" || ready.Checks["consumer"] == "" {
+			t.Fatalf("/readyz: %d %s", a.Status, a.Body)
+		}
+		return a.Status == 200 && ready.Checks["postgres"] == "ok" && ready.Checks["consumer"] == "ok"
+	})
 	h.place(h.customer())
 	metrics := string(h.Do("GET", "/metrics", nil).Body)
 	for _, name := range []string{"http_server_request_duration_seconds_count", `http_route="POST /orders"`, "quokka_consumer_held_records", "messaging_client_operation_duration_seconds"} {
