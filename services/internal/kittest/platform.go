@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -53,7 +54,7 @@ func NewPlatform(t testing.TB) *Platform {
 		t.Fatal(err)
 	}
 	t.Cleanup(codec.Close)
-	return &Platform{Config: service.Config{KafkaBrokers: brokers, RegistryURL: url, PostgresConns: 12}, Serde: codec}
+	return &Platform{Config: service.Config{KafkaBrokers: brokers, RegistryURL: url, PostgresConns: 12, ConsumerSession: 30 * time.Second}, Serde: codec}
 }
 
 // Emit produces an event as another service does; id is its ce_id.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -27,6 +28,9 @@ type Config struct {
 	LogLevel        slog.Level          `env:"QUOKKA_LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	ShipLogs        bool                `env:"QUOKKA_SHIP_LOGS" envDefault:"true" help:"also send log lines to the topic logs.v1"`
 	HTTPRate        float64             `env:"QUOKKA_HTTP_RATE" envDefault:"0" help:"HTTP requests per second that one client address may make, in bursts of twice as many; 0: no limit"`
+	// ConsumerSession is the consumer's SessionTimeout, 0 for its default. For tests:
+	// a machine that stands still for a while loses no member of a group then.
+	ConsumerSession time.Duration `env:"-"`
 }
 
 // SampleRatio is TraceRatio as telemetry takes it, where zero means the default.

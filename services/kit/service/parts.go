@@ -53,8 +53,8 @@ func (c Config) Consumer(group string, tel *telemetry.Telemetry) (consume.Config
 		Group: group, Brokers: c.KafkaBrokers, ClientOpts: opts,
 		// Two connections are left to the API.
 		Concurrency:  max(2, int(c.PostgresConns)-2),
-		DrainTimeout: consumerDrain,
-		Logger:       tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
+		DrainTimeout: consumerDrain, SessionTimeout: c.ConsumerSession,
+		Logger: tel.Logger, Tracer: tel.Tracer, Metrics: tel.Metrics,
 		Parentage: c.TraceProcess,
 		Untraced:  []string{schemas.TopicLogs},
 	}, err
