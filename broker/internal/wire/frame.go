@@ -76,9 +76,9 @@ const partsHead = 4 << 10
 const freeFrame = 64 << 10
 
 // ReadFrame reads the next frame, without its size. It returns io.EOF when the
-// connection ended between frames. What a Produce request takes is claimed. Of a large Produce request without a transaction it
-// returns the beginning only, and the rest, which is to be read before the next frame;
-// else rest is nil.
+// connection ended between frames. What a Produce request takes is claimed. Of a large
+// one without a transaction it returns the beginning only, and the rest, which is to be
+// read before the next frame; else rest is nil.
 func ReadFrame(r *bufio.Reader, limits Limits, authenticated bool, claim *Claim) (frame []byte, rest *Rest, err error) {
 	head, err := r.Peek(6)
 	if err != nil {
