@@ -215,7 +215,10 @@ func TestWatermarkWaitsForTheDeadLetter(t *testing.T) {
 	b.produce([]string{"a", "b"}, 1)
 	var calls atomic.Int32
 	log := &lines{}
-	c := b.consumer(func(cfg *consume.Config) { cfg.HandlerTimeout = time.Second; cfg.Logger = log.logger() })
+	c := b.consumer(func(cfg *consume.Config) {
+		// An attempt that takes too long, on a slow machine, is not given up for it.
+		cfg.HandlerTimeout, cfg.Backoff.Budget, cfg.Logger = time.Second, time.Hour, log.logger()
+	})
 	c.OnRecord(b.topic, func(context.Context, pgx.Tx, *consume.Message) error {
 		calls.Add(1)
 		return consume.Reject(errBoom)
