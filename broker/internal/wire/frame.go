@@ -192,41 +192,11 @@ func (r *Rest) took(n int, err error) {
 }
 
 // fill returns a buffer of size bytes: a copy of head and what comes behind it. It grows
-// with what comes, up to four times at once; one that is there already is taken as a
-// whole if it is no larger than that: what others have given back is not for who only
-// claims that much is to come.
-//
-// The first growFrom bytes are claimed when they have come, what is more before it is
-// taken: of what others wait for, nobody gets any for a mere promise.
+// with what comes, up to four times at once, each time claimed before it is taken.
 func (r *Rest) fill(head []byte, size int) ([]byte, error) {
-	paid := max(growFrom, r.got)
-	first := min(size, paid)
-	var b []byte
-	if size <= 4*paid {
-		b = tryGetBuffer(size)
-	}
-	n := first
-	if b != nil {
-		n = size
-	}
-	early := first > growFrom
-	if early {
-		if r.err = r.claim.grow(room(n)); r.err != nil {
-			return nil, r.err
-		}
-	}
-	if b == nil {
-		b = GetBuffer(n)
-	}
-	have := copy(b, head)
-	if !early {
-		if err := r.read(b[have:first]); err != nil {
-			return nil, err
-		}
-		have = first
-		if r.err = r.claim.grow(room(n)); r.err != nil {
-			return nil, r.err
-		}
+	b, have, err := r.begin(head, size)
+	if err != nil {
+		return nil, err
 	}
 	for {
 		if err := r.read(b[have:]); err != nil {
@@ -244,4 +214,48 @@ func (r *Rest) fill(head []byte, size int) ([]byte, error) {
 		r.GiveBack(b)
 		b = grown
 	}
+}
+
+// begin returns the buffer that fill begins with, claimed, and how much of it there is. It
+// is as large as what the request has paid for, or one that is there already and no larger
+// than four times that: what others have given back is not for who only claims that much is
+// to come.
+//
+// Up to growFrom bytes are claimed when they have come, more before it is taken: of what
+// others wait for, nobody gets any for a mere promise. Until then a larger buffer is lent.
+func (r *Rest) begin(head []byte, size int) (b []byte, have int, err error) {
+	paid := max(growFrom, r.got)
+	first := min(size, paid)
+	if size <= 4*paid {
+		b = tryGetBuffer(size)
+	}
+	if first > growFrom {
+		n := first
+		if b != nil {
+			n = size
+		}
+		if r.err = r.claim.grow(room(n)); r.err != nil {
+			return nil, 0, r.err
+		}
+		if b == nil {
+			b = GetBuffer(n)
+		}
+		return b, copy(b, head), nil
+	}
+	if lent := cap(b); lent > growFrom {
+		if r.claim.lend(lent) {
+			defer r.claim.repay(lent)
+		} else {
+			PutBuffer(b)
+			b = nil
+		}
+	}
+	if b == nil {
+		b = GetBuffer(first)
+	}
+	if err := r.read(b[copy(b, head):first]); err != nil {
+		return nil, 0, err
+	}
+	r.err = r.claim.grow(cap(b))
+	return b, first, r.err
 }

@@ -12,6 +12,7 @@ import (
 //	what is claimed is at most size, but for one claim, which may go beyond it
 //	the claim with that right keeps it until it has given back everything, and never waits
 //	others wait in the order in which they came
+//	what is lent is at most a quarter of size more
 //
 // So whatever was begun can be finished: a claim that waits, perhaps in the middle of its
 // frame, waits for one that goes on.
@@ -19,6 +20,7 @@ type FrameBudget struct {
 	mu    sync.Mutex
 	size  int64
 	used  int64
+	lent  int64
 	over  bool // a claim has the right to go beyond size
 	queue []*growth
 	full  func()
@@ -94,6 +96,31 @@ func (c *Claim) grow(n int) error {
 		b.serve() // it may have been in the way
 	}
 	return c.ctx.Err()
+}
+
+// lend says whether a buffer of n bytes may be taken that the claim does not have, and
+// perhaps has to wait for. It is to be repaid.
+func (c *Claim) lend(n int) bool {
+	if c == nil {
+		return true
+	}
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	if c.b.lent+int64(n) > c.b.size/4 {
+		return false
+	}
+	c.b.lent += int64(n)
+	return true
+}
+
+// repay ends what lend has allowed.
+func (c *Claim) repay(n int) {
+	if c == nil {
+		return
+	}
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	c.b.lent -= int64(n)
 }
 
 // grant gives a claim what it asks for, if it may have that now. mu is held.

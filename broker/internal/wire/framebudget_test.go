@@ -1,9 +1,12 @@
 package wire
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,4 +107,49 @@ func TestFrameBudgetIsKept(t *testing.T) {
 	if got := most.Load(); got > size+largest {
 		t.Errorf("%d bytes were claimed", got)
 	}
+}
+
+// TestFramesThatWait: a frame whose beginning has come, and that waits, holds no more than
+// that, even where large buffers are there, but for a few.
+func TestFramesThatWait(t *testing.T) {
+	const size, frame, frames = 4 << 20, partsFrom - 1, 12
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would empty the pools
+	var large [2 * frames][]byte
+	for i := range large {
+		large[i] = GetBuffer(frame)
+	}
+	for _, b := range large {
+		PutBuffer(b)
+	}
+	in := frameOf(frame, make([]byte, frame)) // the key is that of Produce
+	synctest.Test(t, func(t *testing.T) {
+		b := NewFrameBudget(size, nil)
+		full := b.Claim(t.Context(), nothing)
+		if err := full.grow(2 * size); err != nil {
+			t.Fatal(err)
+		}
+		for range frames {
+			go func() {
+				c := b.Claim(t.Context(), nothing)
+				defer c.Release()
+				got, rest, err := ReadFrame(bufio.NewReader(bytes.NewReader(in)), testLimits, true, c)
+				if err != nil || rest != nil || !bytes.Equal(got, in[4:]) {
+					t.Errorf("%d bytes are another frame: %v", len(got), err)
+				}
+			}()
+		}
+		synctest.Wait()
+		held := int64(0)
+		for _, g := range b.queue {
+			held += g.n // the buffer that it has
+		}
+		if len(b.queue) != frames || held > frames*growFrom+size/4 {
+			t.Errorf("%d wait, with %d bytes", len(b.queue), held)
+		}
+		full.Release()
+		synctest.Wait()
+		if b.used != 0 || b.lent != 0 || b.over {
+			t.Errorf("in the end %d bytes are claimed, %d lent, beyond: %v", b.used, b.lent, b.over)
+		}
+	})
 }
