@@ -9,7 +9,7 @@ var ownConfigs = map[string]ConfigDef{
 	"quokka.cluster.id":               {Type: String, Null: true, Doc: "Refuse a data directory of another cluster; a new one gets this id."},
 	"quokka.decode.memory.bytes":      {Type: Long, Default: "268435456", Min: 1, Bounded: true, Doc: "The memory for requests being decoded, of all connections; they wait while it is used up."},
 	"quokka.login.timeout.ms":         {Type: Int, Default: "5000", Min: 1, Bounded: true, Doc: "The time for a client's TLS handshake and authentication."},
-	"quokka.write.timeout.ms":         {Type: Int, Default: "30000", Min: 1, Bounded: true, Doc: "After how long a client that takes no byte of an answer is disconnected."},
+	"quokka.write.timeout.ms":         {Type: Int, Default: "30000", Min: 1, Bounded: true, Doc: "After how long a client that takes no byte of an answer is disconnected; or one that sends no 256 KiB of the Produce request that goes beyond quokka.produce.memory.bytes."},
 	"quokka.disk.reserve.bytes":       {Type: Long, Default: "67108864", Doc: "Bytes of the disk that are kept for the broker's own needs when it is full; 0 or less: none."},
 	"quokka.flush":                    {Type: String, Default: "group", Values: []string{"group", "interval", "os"}, Doc: "When acknowledged records are on the disk: group (before), interval or os."},
 	"quokka.flush.interval.ms":        {Type: Long, Default: "1000", Min: 1, Bounded: true, Doc: "The time between syncs with quokka.flush=interval."},

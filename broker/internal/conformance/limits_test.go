@@ -338,7 +338,10 @@ func TestProduceMemory(t *testing.T) {
 	for name, size := range map[string]int{"in parts": 900_000, "as a whole": 400_000} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, func(c *broker.Config) {
-				c.Settings = map[string]string{"quokka.produce.memory.bytes": strconv.Itoa(limit)}
+				c.Settings = map[string]string{
+					"quokka.produce.memory.bytes": strconv.Itoa(limit),
+					"quokka.write.timeout.ms":     "600000", // one that others wait for is silent until told
+				}
 			})
 			c := dial(t, b.Addr())
 			c.create("t", 1)

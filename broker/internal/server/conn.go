@@ -86,12 +86,12 @@ func (c *conn) drain() {
 
 func (c *conn) run() {
 	err := c.read()
+	c.claim.Release()
 	c.ended(err)
 	if c.queue != nil {
 		close(c.queue) // what is queued is still answered
 		<-c.stopped
 	}
-	c.claim.Release()
 	c.cancel()
 	_ = c.nc.Close() // nothing more to say
 	if err != nil && !errors.Is(err, io.EOF) && !c.draining.Load() && c.srv.hard.Err() == nil {
@@ -155,10 +155,14 @@ func (c *conn) read() (err error) {
 	return nil
 }
 
-// awaitPart sets until when more of a frame has to come whose beginning is being done.
-// What was done meanwhile is not the client's time.
+// awaitPart sets until when more of a frame has to come whose beginning is being done, or
+// which others wait for. What was done meanwhile is not the client's time.
 func (c *conn) awaitPart() error {
-	err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.IdleTimeout))
+	patience := c.srv.cfg.IdleTimeout
+	if c.claim.IsBeyond() {
+		patience = min(patience, c.srv.cfg.WriteTimeout)
+	}
+	err := c.nc.SetReadDeadline(time.Now().Add(patience))
 	if c.draining.Load() { // its deadline may have been overwritten just now
 		err = c.nc.SetReadDeadline(c.until)
 	}

@@ -38,7 +38,8 @@ type Config struct {
 	LoginTimeout time.Duration
 	// IdleTimeout ends a connection that sends no request for so long.
 	IdleTimeout time.Duration
-	// WriteTimeout ends a connection whose client takes no byte of an answer for so long.
+	// WriteTimeout ends a connection whose client takes no byte of an answer for so long, or
+	// which others wait for as Frames are used up, and that sends no 256 KiB in that time.
 	WriteTimeout time.Duration
 	Logger       *slog.Logger
 	Hits         *limit.Hits

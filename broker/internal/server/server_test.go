@@ -136,6 +136,16 @@ func request(key int16) []byte {
 	return b
 }
 
+// produce is the frame of a Produce request without a transaction, of size bytes in all.
+func produce(size int) []byte {
+	b := request(wire.KeyProduce)
+	b = append(b, make([]byte, size-len(b))...)
+	binary.BigEndian.PutUint32(b, uint32(size-4))
+	b[7] = 3                  // the version
+	b[14], b[15] = 0xff, 0xff // no transaction
+	return b
+}
+
 func write(t *testing.T, c net.Conn, b []byte) {
 	t.Helper()
 	if _, err := c.Write(b); err != nil {
@@ -386,11 +396,7 @@ func (r *reader) Handle(ctx context.Context, s *api.Session, req *wire.Request) 
 // however steadily it goes on.
 func TestInParts(t *testing.T) {
 	const size = 1 << 20
-	large := request(wire.KeyProduce)
-	large = append(large, make([]byte, size-len(large))...)
-	large[7] = 3                      // the version
-	large[14], large[15] = 0xff, 0xff // no transaction
-	binary.BigEndian.PutUint32(large, size-4)
+	large := produce(size)
 	answer := []byte{0, 0, 0, 4, 0, 0, 0, 1}
 	for _, c := range []struct {
 		name string
@@ -466,3 +472,50 @@ func TestInParts(t *testing.T) {
 }
 
 func (e *echo) begun() int64 { return e.seen.Load() }
+
+// TestSilentBeyond: when a request goes beyond the memory for all, and its client falls
+// silent, it is disconnected, and those who wait go on. One that is slow is waited for.
+func TestSilentBeyond(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		size, first int
+		pause       time.Duration // before each 256 KiB behind the first; 0: nothing comes
+		wait        time.Duration
+		idle        int64
+	}{
+		{"in parts", 1 << 20, 300 << 10, 0, 30 * time.Second, 1},
+		{"in parts, hardly begun", 1 << 20, 8 << 10, 0, 30 * time.Second, 1},
+		{"as a whole", 400 << 10, 300 << 10, 0, 30 * time.Second, 1},
+		{"slow", 1 << 20, 256 << 10, 29 * time.Second, 3 * 29 * time.Second, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := serve(t, &reader{}, "User:a", func(cfg *Config) { cfg.Frames = wire.NewFrameBudget(1, nil) })
+				held, waits := w.dial(), w.dial()
+				began := time.Now()
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					b := produce(c.size)
+					_, err := held.Write(b[:c.first])
+					for b = b[c.first:]; err == nil && c.pause > 0 && len(b) > 0; b = b[256<<10:] {
+						time.Sleep(c.pause)
+						_, err = held.Write(b[:256<<10])
+					}
+				}()
+				synctest.Wait()
+				go func() { _, _ = io.Copy(io.Discard, held) }()
+				go func() { _, _ = waits.Write(produce(100 << 10)) }() // what fails shows in the answer
+				if _, err := io.ReadFull(waits, make([]byte, 8)); err != nil || time.Since(began) != c.wait {
+					t.Errorf("who waits is answered after %v: %v", time.Since(began), err)
+				}
+				synctest.Wait()
+				if n := w.hit(limit.Idle); n != c.idle {
+					t.Errorf("counted as idle %d times", n)
+				}
+				_ = held.Close() // it may be gone
+				<-sent
+			})
+		})
+	}
+}

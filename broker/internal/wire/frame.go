@@ -164,20 +164,33 @@ func (r *Rest) Discard() error {
 	return r.err
 }
 
-// read fills b.
+// read fills b. While others wait for the request it does so in pieces, so that its client
+// may be slow, but not silent for long.
 func (r *Rest) read(b []byte) error {
-	if r.await(len(b)); r.err != nil {
-		return r.err
+	for {
+		piece := len(b)
+		if r.claim.IsBeyond() {
+			piece = min(piece, growFrom)
+		}
+		if r.await(piece); r.err != nil {
+			return r.err
+		}
+		n, err := io.ReadFull(r.r, b[:piece])
+		r.took(n, err)
+		if b = b[n:]; r.err != nil || len(b) == 0 {
+			return r.err
+		}
 	}
-	n, err := io.ReadFull(r.r, b)
-	r.took(n, err)
-	return r.err
 }
 
-// await calls Before, if n bytes are not there yet.
+// await calls Before, or else what renews the client's time, if n bytes are not there yet.
 func (r *Rest) await(n int) {
-	if r.err = nil; r.Before != nil && n > r.r.Buffered() {
+	switch r.err = nil; {
+	case n <= r.r.Buffered():
+	case r.Before != nil:
 		r.err = r.Before()
+	case r.claim.IsBeyond():
+		r.err = r.claim.renew()
 	}
 }
 

@@ -46,18 +46,19 @@ func (b *FrameBudget) Used() int64 {
 	return b.used
 }
 
-// Claim returns what one request will hold. It waits for room until ctx ends, and calls
-// waited when it has.
-func (b *FrameBudget) Claim(ctx context.Context, waited func() error) *Claim {
-	return &Claim{b: b, ctx: ctx, waited: waited}
+// Claim returns what one request will hold. It waits for room until ctx ends. renew sets
+// anew how long the client may be silent: it is called when the claim has waited, and, while
+// the claim IsBeyond, before each piece of what the client has still to send.
+func (b *FrameBudget) Claim(ctx context.Context, renew func() error) *Claim {
+	return &Claim{b: b, ctx: ctx, renew: renew}
 }
 
 // Claim is what one request holds of a FrameBudget. With nil nothing is counted. It is in
 // one goroutine's hands at a time.
 type Claim struct {
-	b      *FrameBudget
-	ctx    context.Context
-	waited func() error
+	b     *FrameBudget
+	ctx   context.Context
+	renew func() error
 	// Under b.mu, which who has the claim needs for changes only.
 	n    int64
 	over bool
@@ -65,6 +66,9 @@ type Claim struct {
 
 // Held says whether there is something to give back.
 func (c *Claim) Held() bool { return c != nil && c.n > 0 }
+
+// IsBeyond says whether this is the claim that may go beyond the size: others wait for it.
+func (c *Claim) IsBeyond() bool { return c != nil && c.over }
 
 // grow claims n more bytes, when there is room for them.
 func (c *Claim) grow(n int) error {
@@ -86,7 +90,7 @@ func (c *Claim) grow(n int) error {
 	}
 	select {
 	case <-g.done:
-		return c.waited()
+		return c.renew()
 	case <-c.ctx.Done():
 	}
 	b.mu.Lock()
