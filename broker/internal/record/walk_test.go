@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -132,4 +133,19 @@ func TestPlainRefusesMade(t *testing.T) {
 			t.Errorf("%s: passed", name)
 		}
 	}
+}
+
+// FuzzPlain: as TestPlainAgreesWithScan, of anything behind a header that fits.
+func FuzzPlain(f *testing.F) {
+	f.Add(int32(5), int32(4), uint8(0), build(Options{}, sample(5))[HeaderSize:])
+	f.Add(int32(36), int32(35), uint8(1), build(Options{}, sized())[HeaderSize:])
+	f.Add(int32(1), int32(math.MaxInt32), uint8(7), []byte{16, 0, 0x80, 0x80, 0, 2, 'x', 1, 0})
+	f.Add(int32(1), int32(0), uint8(2), []byte{34, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 2, 'k', 0x80, 0, 0}) // a time of ten bytes
+	f.Fuzz(func(t *testing.T, count, lastDelta int32, rules uint8, body []byte) {
+		r := Rules{Client: rules&1 != 0, RequireKeys: rules&2 != 0, Now: time.UnixMilli(1000)}
+		if rules&4 != 0 {
+			r.Before, r.After = time.Second, time.Second
+		}
+		plainAgrees(t, headed(0, count, lastDelta, body), &r)
+	})
 }
