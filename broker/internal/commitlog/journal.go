@@ -117,9 +117,10 @@ func (j *journal) appendData(b []byte, l *Log, base, pos int64, batches []staged
 	return b
 }
 
-// write finishes the record in b, writes and syncs it. It returns false,
-// without having written it, when there is no room: the other file still has entries
-// that are needed, or the disk is full. A turn may have begun for it then; cur tells. An error means that nothing can be trusted any more. mu is held.
+// write finishes the record in b, writes and syncs it. It returns false, without having
+// written it, when there is no room: the other file still has entries that are needed, or
+// the disk is full. A turn may have begun for it then; cur tells. An error means that
+// nothing can be trusted any more. mu is held.
 func (j *journal) write(b []byte, leave int64) (_ []byte, ok bool, err error) {
 	if j.err != nil {
 		return b, false, j.err
