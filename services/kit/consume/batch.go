@@ -97,6 +97,8 @@ func (c *Consumer) runBatch(ctx context.Context, t *task, batch []*Message, at [
 		switch results[at[0]].verdict {
 		case deadLetter:
 			outcome = outcomeDeadLettered
+		case stop:
+			outcome = outcomeStopped
 		default:
 			outcome = outcomeRetried
 		}

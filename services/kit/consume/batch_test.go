@@ -2,12 +2,15 @@ package consume_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quokka-stream/quokka/services/kit/consume"
@@ -99,5 +102,41 @@ func TestBadRecordInABatch(t *testing.T) {
 				t.Errorf("dead letters %v, want 7", d)
 			}
 		})
+	}
+}
+
+// A batch that stops its consumer is counted as stopped: nobody tries it again here.
+func TestBatchStops(t *testing.T) {
+	b := setup(t, 1)
+	b.produce([]string{"k"}, 3)
+	registry := prometheus.NewRegistry()
+	c := b.consumer(func(cfg *consume.Config) { cfg.Pool, cfg.Metrics = nil, registry })
+	var handled int
+	c.OnBatch(b.topic, 40, func(_ context.Context, batch []*consume.Message) error {
+		handled = len(batch)
+		return consume.Stop(errBoom)
+	})
+	if err := c.Run(t.Context()); !errors.Is(err, errBoom) {
+		t.Fatalf("Run = %v, want the handler's error", err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := map[string]int{}
+	for _, f := range families {
+		if f.GetName() != "quokka_consumer_records_total" {
+			continue
+		}
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if n := int(m.GetCounter().GetValue()); l.GetName() == "outcome" && n > 0 {
+					counted[l.GetValue()] += n
+				}
+			}
+		}
+	}
+	if want := map[string]int{"stopped": handled}; handled == 0 || !maps.Equal(counted, want) {
+		t.Errorf("counted %v, want %v", counted, want)
 	}
 }

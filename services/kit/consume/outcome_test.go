@@ -45,3 +45,17 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// Config.Unavailable is asked about failures only: a user's may not expect nil.
+func TestSuccessIsNotJudged(t *testing.T) {
+	c, err := New(Config{Brokers: []string{"127.0.0.1:1"}, Group: "g", Unavailable: func(err error) bool {
+		t.Errorf("Unavailable(%v)", err)
+		return false
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, after := c.decide(t.Context(), &task{}, &Message{Attempt: 1}, nil, 0); v != acknowledge || after != 0 {
+		t.Errorf("verdict %v after %v, want to acknowledge", v, after)
+	}
+}

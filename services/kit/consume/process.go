@@ -88,7 +88,10 @@ func (c *Consumer) conclude(ctx context.Context, t *task, it *item, err error, t
 
 // decide says what is to become of a record after an attempt that took so long.
 func (c *Consumer) decide(ctx context.Context, t *task, m *Message, err error, took time.Duration) (verdict, time.Duration) {
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return acknowledge, 0
+	case ctx.Err() != nil:
 		// The partition was taken away, or the consumer is ending. This says nothing
 		// about the record, and the result no longer counts.
 		return retry, c.cfg.Backoff.Max
@@ -105,9 +108,10 @@ func (c *Consumer) carryOut(ctx context.Context, it *item, err error, v verdict,
 		return result{verdict: stop, err: fmt.Errorf("%s on %s/%d offset %d: %w", c.cfg.Group, m.Record.Topic, m.Record.Partition, m.Record.Offset, err)}
 	case deadLetter:
 		return c.giveUp(ctx, it, err)
-	}
-	if v == retry && ctx.Err() == nil {
-		c.reportRetry(ctx, m, err, after)
+	case retry:
+		if ctx.Err() == nil {
+			c.reportRetry(ctx, m, err, after)
+		}
 	}
 	return result{verdict: v, after: after}
 }
