@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -23,8 +22,8 @@ type Options struct {
 	ApplicationName string
 }
 
-// connectTimeout is how long a connection may take to be made, where the server's URL
-// has no connect_timeout.
+// connectTimeout is how long a connection may take to be made, where neither the
+// server's URL nor PGCONNECT_TIMEOUT says. 0, without end for libpq, says nothing here.
 const connectTimeout = 5 * time.Second
 
 // Settings returns the pool configuration of Open: for what needs a connection of
@@ -55,7 +54,7 @@ func Settings(serverURL, name string, o Options) (*pgxpool.Config, error) {
 	}
 	cfg.MaxConnLifetime = 30 * time.Minute
 	cfg.MaxConnLifetimeJitter = 5 * time.Minute
-	if !strings.Contains(serverURL, "connect_timeout=") {
+	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	if o.Tracer != nil {

@@ -95,18 +95,27 @@ func TestProvisionWithoutSuperuser(t *testing.T) {
 	}
 }
 
-// A service learns soon that its server is away, unless the URL says how long to wait.
+// A service learns soon that its server is away, unless the URL or the environment says
+// how long to wait.
 func TestConnectTimeout(t *testing.T) {
-	for url, want := range map[string]time.Duration{
-		"postgres://127.0.0.1/postgres":                    5 * time.Second,
-		"postgres://127.0.0.1/postgres?connect_timeout=60": time.Minute,
+	for _, tc := range []struct {
+		url, env string
+		want     time.Duration
+	}{
+		{"postgres://127.0.0.1/postgres", "", 5 * time.Second},
+		{"postgres://127.0.0.1/postgres?connect_timeout=0", "", 5 * time.Second},
+		{"postgres://127.0.0.1/postgres?connect_timeout=60", "", time.Minute},
+		{"host=127.0.0.1 connect_timeout = 60", "", time.Minute},
+		{"postgres://127.0.0.1/postgres", "30", 30 * time.Second},
+		{"postgres://127.0.0.1/postgres?connect_timeout=60", "30", time.Minute},
 	} {
-		cfg, err := postgres.Settings(url, "quokka_test", postgres.Options{})
+		t.Setenv("PGCONNECT_TIMEOUT", tc.env)
+		cfg, err := postgres.Settings(tc.url, "quokka_test", postgres.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := cfg.ConnConfig.ConnectTimeout; got != want {
-			t.Errorf("%s: %v, want %v", url, got, want)
+		if got := cfg.ConnConfig.ConnectTimeout; got != tc.want {
+			t.Errorf("%s, PGCONNECT_TIMEOUT=%s: %v, want %v", tc.url, tc.env, got, tc.want)
 		}
 	}
 }
