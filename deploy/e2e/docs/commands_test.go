@@ -119,7 +119,7 @@ func TestCommands(t *testing.T) {
 // runPage runs blocks in one shell; the first that fails ends the page.
 func (at *running) runPage(t *testing.T, dir string, blocks []block) {
 	s := newShell(t, dir, at.env)
-	defer s.close()
+	defer s.close(t)
 	for _, b := range blocks {
 		if b.has("platform") {
 			continue // that is what start ran
@@ -302,15 +302,12 @@ func checkout(t *testing.T) string {
 			return os.Symlink(path, filepath.Join(dir, name))
 		}
 		info, err := d.Info()
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(path)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it has gone since its folder was read
-		}
-		if err != nil {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
 		}
 		if err != nil {
 			return err

@@ -92,15 +92,24 @@ func (s *shell) run(b block, script string, patience time.Duration) (output stri
 
 func (s *shell) signal(sig syscall.Signal) { _ = syscall.Kill(-s.cmd.Process.Pid, sig) }
 
-// close ends the shell and what it left running.
-func (s *shell) close() {
+// endPatience is how long what a page leaves running may take to end after a SIGTERM: a
+// platform's orderly end.
+const endPatience = 3 * time.Minute
+
+// close ends the shell and what it left running. What does not end by itself fails the
+// test.
+func (s *shell) close(t *testing.T) {
+	t.Helper()
 	s.stdin.Close()
 	s.signal(syscall.SIGTERM)
 	<-s.ended
 	// Whoever runs on would write into folders that are about to be removed.
-	for deadline := time.Now().Add(patience); s.somebodyRuns(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	killed := false
+	for deadline := time.Now().Add(endPatience); s.somebodyRuns(); time.Sleep(200 * time.Millisecond) {
+		if !killed && time.Now().After(deadline) {
+			t.Errorf("what the blocks left running has not ended %s after a SIGTERM", endPatience)
 			s.signal(syscall.SIGKILL)
+			killed = true
 		}
 	}
 }
@@ -128,7 +137,7 @@ func (s *shell) somebodyRuns() bool {
 // told; nothing is left over.
 func TestShell(t *testing.T) {
 	s := newShell(t, t.TempDir(), os.Environ())
-	defer s.close()
+	defer s.close(t)
 	plain := block{}
 	for _, tc := range []struct {
 		b      block
