@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -23,9 +24,7 @@ func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []w
 		return
 	}
 	client := tracequery.Client{URL: at.TracesURL}
-	ctx, cancel := context.WithTimeout(ctx, spansLate)
-	defer cancel()
-	t, err := complete(ctx, client, trace)
+	t, err := client.Await(ctx, trace, SpansLate, tracequery.Trace.Complete)
 	if err != nil {
 		step(cfg.Out, "trace", "of order %s: %v", order, err)
 		return
@@ -47,30 +46,16 @@ func printTrace(ctx context.Context, cfg Config, at platform.Running, placed []w
 	}
 }
 
-// spansLate is how long the last spans of an order may take to the store.
-const spansLate = 15 * time.Second
+// SpansLate is how long after the others the last spans of an order may reach the
+// store: exporters send them in batches.
+const SpansLate = 15 * time.Second
 
-// complete returns a trace once it has every hop of an order, or what there is
-// of it when the time is up: spans reach the store a moment after their end.
-func complete(ctx context.Context, client tracequery.Client, id string) (tracequery.Trace, error) {
-	for {
-		t, err := client.Get(ctx, id)
-		if err == nil && t.Complete() {
-			return t, nil
-		}
-		select {
-		case <-ctx.Done():
-			return t, err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// example returns a confirmed order of the run with its trace id.
+// example returns a confirmed order of the run with its trace id. Its trace is
+// recorded: with QUOKKA_TRACE_RATIO below 1 others are never to be found.
 func example(placed []workload.Placed, facts checker.Facts) (order, trace string) {
 	traces := map[string]string{}
 	for _, e := range facts.Events {
-		if e.Type == checker.Placed {
+		if e.Type == checker.Placed && recorded(e.TraceParent) {
 			traces[e.OrderID] = TraceID(e.TraceParent)
 		}
 	}
@@ -89,4 +74,10 @@ func TraceID(traceparent string) string {
 		return ""
 	}
 	return parts[1]
+}
+
+// recorded reads the sampled flag of a traceparent header.
+func recorded(traceparent string) bool {
+	flags, err := hex.DecodeString(traceparent[strings.LastIndexByte(traceparent, '-')+1:])
+	return err == nil && len(flags) == 1 && flags[0]&1 == 1
 }

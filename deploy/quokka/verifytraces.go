@@ -17,10 +17,6 @@ import (
 	"github.com/quokka-stream/quokka/deploy/tracequery"
 )
 
-// spansLate is how long the last spans of an order may take to the backend:
-// exporters send them in batches.
-const spansLate = 10 * time.Second
-
 // verifyTraces checks the traces of the newest orders that were not cancelled:
 // their story is told in one trace.
 func (c *verifyCmd) verifyTraces(ctx context.Context, out *output, at platform.Running, facts checker.Facts) error {
@@ -77,7 +73,7 @@ func (c *verifyCmd) verifyTraces(ctx context.Context, out *output, at platform.R
 // checkTrace returns what is wrong with an order's trace. While the trace still
 // grows, its problems do not count.
 func checkTrace(ctx context.Context, client tracequery.Client, id string, placed checker.Event, records []tracequery.Record) ([]string, error) {
-	patience := spansLate
+	patience := demo.SpansLate
 	if time.Since(placed.OccurredAt) > time.Minute {
 		patience = 0
 	}
