@@ -84,7 +84,8 @@ func (s *source) run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		// One that begins anew at once does not do so for ever.
+		// Twice the pause of one that began anew at once, none, would be no pause for
+		// all that fail after it.
 		backoff = min(max(2*wait, s.cfg.LeaseInterval), maxBackoff)
 	}
 }

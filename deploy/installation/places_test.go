@@ -18,8 +18,8 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // TestPatience: an OpenSearch that has just started, or has much else to do, may take a
 // minute for the mark; a place that only has to answer may not.
 func TestPatience(t *testing.T) {
-	real := transport
-	defer func() { transport = real }()
+	before := transport
+	defer func() { transport = before }()
 	transport = roundTrip(func(r *http.Request) (*http.Response, error) {
 		select {
 		case <-r.Context().Done():

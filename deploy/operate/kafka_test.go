@@ -191,7 +191,7 @@ func TestGroups(t *testing.T) {
 		t.Fatalf("%+v, %v", groups, err)
 	}
 	lag, behind := groups[0].Lag()
-	if g := groups[0]; g.State != "Empty" || lag < 2 || behind < 98 || behind > float64(time.Now().Unix()-first) { // the second is the next
+	if g := groups[0]; g.State != "Empty" || lag < 2 || behind < 98 || behind > float64(time.Now().Unix()-first) { // the next one is b, a second younger than first
 		t.Errorf("after the reset: %+v", g)
 	}
 

@@ -22,7 +22,8 @@ type Config struct {
 	Wait time.Duration
 	// Stall is how long nothing may change before the verdict is final; zero
 	// means ten seconds. While a group is behind it is doubled: a member that was
-	// killed keeps its partitions until its session ends, ten seconds too.
+	// killed keeps its partitions until its session ends, ten seconds too. A reading
+	// that takes longer than five seconds counts as five.
 	Stall time.Duration
 	// Every is the least time between two readings; zero means 50 ms. It is no
 	// less than a reading takes, so that looking does not keep the platform from
@@ -35,9 +36,9 @@ type Config struct {
 // unreadable is how long a platform that cannot be read is waited for, at least.
 const unreadable = 30 * time.Second
 
-// longest is what one reading, with the pause after it, counts at most for a stall. If
+// mostStill is what one reading, with the pause after it, counts at most for a stall. If
 // it took longer the machine may have stood still, and the platform with it.
-const longest = 5 * time.Second
+const mostStill = 5 * time.Second
 
 // Await returns the last facts and their verdict: a good one as soon as there
 // is one, a bad one once it will not get better. The error says that the
@@ -87,7 +88,7 @@ func Await(ctx context.Context, cfg Config) (checker.Facts, checker.Verdict, err
 			return facts, verdict, context.Cause(ctx)
 		case <-time.After(max(cfg.Every, time.Since(begin))):
 		}
-		still += min(time.Since(begin), longest)
+		still += min(time.Since(begin), mostStill)
 	}
 }
 

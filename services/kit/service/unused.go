@@ -15,7 +15,8 @@ const unusedGrace = 250 * time.Millisecond
 // unused knows the connections of a server on which nothing has been asked yet. Clients
 // open some in advance, or when the answer to another request frees one first. net/http
 // takes them for busy until they are five seconds old, which is longer than a shutdown
-// lasts, so each would make it fail.
+// lasts, so each would make it fail. Package schemas/registry has the same: neither
+// may import the other, and a module for this alone would be more than it saves.
 type unused struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -48,7 +49,9 @@ func (u *unused) end() {
 	}
 }
 
-// shutdown is server.Shutdown, for a server whose ConnState is note.
+// shutdown is server.Shutdown, for a server whose ConnState is note. It closes unused
+// connections after unusedGrace, and gives as long again where ctx is over before all
+// have ended.
 func (u *unused) shutdown(ctx context.Context, server *http.Server) error {
 	defer time.AfterFunc(unusedGrace, u.end).Stop()
 	err := server.Shutdown(ctx)
