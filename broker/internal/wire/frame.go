@@ -60,8 +60,9 @@ func AppendRaw(dst, b []byte) []byte {
 // minFrame is key, version and correlation id.
 const minFrame = 8
 
-// growFrom bounds what a frame gets before its bytes have come: a claim costs its
-// sender the bytes, not us the memory.
+// growFrom bounds what a frame gets before its bytes have come: a size costs its sender
+// the bytes, not us the memory. Also what a client that others wait for has to send in one
+// timeout.
 const growFrom = 256 << 10
 
 // partsFrom is how large a Produce frame has to be to be read part by part. A smaller
@@ -156,22 +157,32 @@ func (r *Rest) Err() error { return r.err }
 
 // Discard reads over what is left.
 func (r *Rest) Discard() error {
-	if r.await(r.left); r.err != nil {
-		return r.err
+	for {
+		piece := r.piece(r.left)
+		if r.await(piece); r.err != nil {
+			return r.err
+		}
+		n, err := r.r.Discard(piece)
+		r.took(n, err)
+		if r.err != nil || r.left == 0 {
+			return r.err
+		}
 	}
-	n, err := r.r.Discard(r.left)
-	r.took(n, err)
-	return r.err
 }
 
-// read fills b. While others wait for the request it does so in pieces, so that its client
-// may be slow, but not silent for long.
+// piece is how much of n bytes is read at once: less while others wait for the request, so
+// that its client may be slow, but not silent for long.
+func (r *Rest) piece(n int) int {
+	if r.claim.IsBeyond() {
+		return min(n, growFrom)
+	}
+	return n
+}
+
+// read fills b.
 func (r *Rest) read(b []byte) error {
 	for {
-		piece := len(b)
-		if r.claim.IsBeyond() {
-			piece = min(piece, growFrom)
-		}
+		piece := r.piece(len(b))
 		if r.await(piece); r.err != nil {
 			return r.err
 		}
@@ -231,8 +242,8 @@ func (r *Rest) fill(head []byte, size int) ([]byte, error) {
 
 // begin returns the buffer that fill begins with, claimed, and how much of it there is. It
 // is as large as what the request has paid for, or one that is there already and no larger
-// than four times that: what others have given back is not for who only claims that much is
-// to come.
+// than four times that: what others have given back is not for who only says that much is to
+// come.
 //
 // Up to growFrom bytes are claimed when they have come, more before it is taken: of what
 // others wait for, nobody gets any for a mere promise. Until then a larger buffer is lent.

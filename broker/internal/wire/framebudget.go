@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 )
@@ -48,7 +49,8 @@ func (b *FrameBudget) Used() int64 {
 
 // Claim returns what one request will hold. It waits for room until ctx ends. renew sets
 // anew how long the client may be silent: it is called when the claim has waited, and, while
-// the claim IsBeyond, before each piece of what the client has still to send.
+// the claim IsBeyond, before each piece of what the client has still to send, where
+// Rest.Before does not do so.
 func (b *FrameBudget) Claim(ctx context.Context, renew func() error) *Claim {
 	return &Claim{b: b, ctx: ctx, renew: renew}
 }
@@ -59,7 +61,7 @@ type Claim struct {
 	b     *FrameBudget
 	ctx   context.Context
 	renew func() error
-	// Under b.mu, which who has the claim needs for changes only.
+	// Changed under b.mu; whoever has the claim may read them without it.
 	n    int64
 	over bool
 }
@@ -153,27 +155,16 @@ func (c *Claim) shrink(n int) {
 	if !c.Held() {
 		return
 	}
-	c.b.mu.Lock()
-	defer c.b.mu.Unlock()
-	c.giveBack(min(int64(n), c.n))
-}
-
-// Release gives back everything; the claim may be used again then.
-func (c *Claim) Release() {
-	if !c.Held() {
-		return
-	}
-	c.b.mu.Lock()
-	defer c.b.mu.Unlock()
-	c.giveBack(c.n)
-}
-
-// giveBack gives n bytes back. b.mu is held.
-func (c *Claim) giveBack(n int64) {
 	b := c.b
-	b.used -= n
-	if c.n -= n; c.n == 0 && c.over {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	back := min(int64(n), c.n)
+	b.used -= back
+	if c.n -= back; c.n == 0 && c.over {
 		b.over, c.over = false, false
 	}
 	b.serve()
 }
+
+// Release gives back everything; the claim may be used again then.
+func (c *Claim) Release() { c.shrink(math.MaxInt) }

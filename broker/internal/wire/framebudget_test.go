@@ -91,8 +91,8 @@ func TestFrameBudgetIsKept(t *testing.T) {
 						t.Error(err)
 					}
 					n += step
-					for used := b.Used(); used > most.Load(); {
-						most.Store(used)
+					for used, old := b.Used(), most.Load(); used > old && !most.CompareAndSwap(old, used); {
+						old = most.Load()
 					}
 				}
 				c.shrink(n / 3)

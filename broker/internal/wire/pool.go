@@ -62,8 +62,8 @@ func tryGetBuffer(n int) []byte {
 	return (*b)[:n]
 }
 
-// PutBuffer returns a buffer that GetBuffer, ReadFrame, Request.Whole or a ProduceReader
-// gave out. One whose capacity is that of no class is ignored.
+// PutBuffer returns a buffer that GetBuffer, ReadFrame or Request.Whole gave out; a
+// ProduceReader's go to Rest.GiveBack. One whose capacity is that of no class is ignored.
 func PutBuffer(b []byte) {
 	c := class(cap(b))
 	if c >= len(pools) || cap(b) != 1<<(c+minClass) {

@@ -163,25 +163,31 @@ func TestFrameInParts(t *testing.T) {
 }
 
 // TestBeforeDiscard: before the rest is read over it is said that the client may be waited
-// for, as before it is read; and if that goes wrong nothing is.
+// for, as before it is read; and if that goes wrong nothing is. While others wait for the
+// request it is said for each piece.
 func TestBeforeDiscard(t *testing.T) {
 	gone := errors.New("gone")
 	for name, c := range map[string]struct {
 		there, left int
+		beyond      bool // others wait
 		before      error
 		calls       int
 	}{
-		"all is there": {100, 100, nil, 0},
-		"more to come": {100, 101, nil, 1},
-		"it fails":     {100, 101, gone, 1},
+		"all is there":  {100, 100, false, nil, 0},
+		"more to come":  {100, 101, false, nil, 1},
+		"much to come":  {100, 3 * growFrom, false, nil, 1},
+		"others wait":   {100, 3 * growFrom, true, nil, 3},
+		"nothing to do": {100, 0, true, nil, 0},
+		"it fails":      {100, 101, false, gone, 1},
+		"they wait":     {100, 3 * growFrom, true, gone, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := bufio.NewReaderSize(bytes.NewReader(make([]byte, 200)), c.there)
+			in := bufio.NewReaderSize(bytes.NewReader(make([]byte, 200+c.left)), c.there)
 			if _, err := in.Peek(1); err != nil {
 				t.Fatal(err)
 			}
 			calls := 0
-			r := Rest{r: in, left: c.left, Before: func() error { calls++; return c.before }}
+			r := Rest{r: in, left: c.left, Before: func() error { calls++; return c.before }, claim: &Claim{over: c.beyond}}
 			if err := r.Discard(); !errors.Is(err, c.before) || !errors.Is(r.Err(), c.before) || calls != c.calls {
 				t.Errorf("the error is %v, after %d calls", err, calls)
 			}
