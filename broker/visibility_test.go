@@ -350,12 +350,16 @@ func TestEndOfTransaction(t *testing.T) {
 	add.Version, add.TransactionalID, add.ProducerID, add.ProducerEpoch = 3, id, pid, epoch
 	add.Topics = append(add.Topics, kmsg.AddPartitionsToTxnRequestTopic{Topic: "t", Partitions: []int32{0}})
 	began := time.Now()
+	deadline := began.Add(2 * time.Minute)
 	next := begin[*kmsg.AddPartitionsToTxnResponse](d, add)
 	quiet(t, "the next transaction's beginning", next)
 	d.let()
 	code := (<-next).Topics[0].Partitions[0].ErrorCode
 	// It waits for five seconds, no more, where the machine stood still.
 	for code == kerr.ConcurrentTransactions.Code && time.Since(began) >= 5*time.Second {
+		if time.Now().After(deadline) {
+			t.Fatal("for two minutes the transaction before it has not come to its end")
+		}
 		began = time.Now()
 		code = ask[*kmsg.AddPartitionsToTxnResponse](d, add).Topics[0].Partitions[0].ErrorCode
 	}

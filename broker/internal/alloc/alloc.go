@@ -18,9 +18,9 @@ func Bytes(f func()) int64 {
 
 // Least is the least that one of many calls of f allocates, or that of the first call
 // within bound: what pools keep makes the first call dearer than the rest, and under the
-// race detector they forget a quarter of it at random. They are so many that code that
+// race detector they forget a quarter of it at random. The calls are so many that code that
 // takes six things from pools, and is within bound only when it finds them all, is so in
-// one of them, but for once in 10^15.
+// one of them, but for once in 10^17.
 func Least(bound int64, f func()) int64 {
 	used := Bytes(f)
 	for range 199 {

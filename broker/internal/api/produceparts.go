@@ -53,7 +53,9 @@ func (h *Handler) produceParts(c *call) (Reply, error) {
 			stages = append(stages, s)
 		}
 	}
-	wire.PutBuffer(c.req.Frame) // it was the beginning only, and nothing aliases it
+	// The beginning only, and nothing aliases it. What is claimed for it stays so, so that
+	// the claim goes with the answer: what gives back the rest is the writer's.
+	wire.PutBuffer(c.req.Frame)
 	_, c.Waits = progress(stages, req.Acks)
 	if req.Acks == 0 {
 		if failed {

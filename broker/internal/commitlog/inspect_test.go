@@ -54,7 +54,7 @@ func readable(t testing.TB, l *Log) map[int64]string {
 func (f *fixture) finishUpkeep() {
 	f.Helper()
 	waitFor(f.TB, func() bool { f.Lock(); defer f.Unlock(); return len(f.marks) == 0 })
-	f.upkeep.Lock() // it begins when the marks are taken
+	f.upkeep.Lock() // who took the marks holds it until the checkpoint is made
 	defer f.upkeep.Unlock()
 }
 

@@ -186,8 +186,8 @@ func (j *journal) create() error {
 			return err
 		}
 	}
-	if err := j.fs.SyncDir(j.dir); err != nil {
-		return fmt.Errorf("%w: %w", errNames, err)
+	if err := syncNames(j.fs, j.dir); err != nil {
+		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -239,6 +239,11 @@ func removeJournal(fs fsys.FS, dir string) error {
 			return err
 		}
 	}
+	return syncNames(fs, dir)
+}
+
+// syncNames makes the names in the data directory durable. Its error is errNames.
+func syncNames(fs fsys.FS, dir string) error {
 	if err := fs.SyncDir(dir); err != nil {
 		return fmt.Errorf("%w: %w", errNames, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker"
@@ -519,7 +520,7 @@ func TestConsumerSessionTimeout(t *testing.T) {
 		}
 		began := time.Now()
 		resp := m.heartbeat()
-		if resp.ErrorCode == 25 && time.Since(heard) > session { // the machine stood still
+		if resp.ErrorCode == kerr.UnknownMemberID.Code && time.Since(heard) > session { // the machine stood still
 			heard, again = time.Now(), true
 			m = c.enter("g", "m", "t")
 			continue

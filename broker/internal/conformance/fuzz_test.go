@@ -107,7 +107,7 @@ func (f *fuzzed) done(t testing.TB) {
 	}
 }
 
-// patience is what an answer may take beyond the wait that its request asked for:
+// patience is what an answer, or a connection, may take beyond the wait that its request asked for:
 // transactions that are being ended are waited for up to 5 s.
 const patience = time.Minute
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quokka-stream/quokka/broker"
@@ -24,11 +25,15 @@ type producer struct {
 // settled asks again where a transaction before it was not at its end within five
 // seconds, for which the broker waits: then the machine stood still. An answer that asks
 // to come back any sooner is returned.
-func settled(ask func() int16) int16 {
-	for {
+func settled(t testing.TB, ask func() int16) int16 {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		began := time.Now()
-		if code := ask(); code != 51 || time.Since(began) < 5*time.Second {
+		if code := ask(); code != kerr.ConcurrentTransactions.Code || time.Since(began) < 5*time.Second {
 			return code
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("for two minutes a transaction has not come to its end")
 		}
 	}
 }
@@ -37,7 +42,7 @@ func (p *producer) init(timeout time.Duration) int16 {
 	p.t.Helper()
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.TransactionalID, req.TransactionTimeoutMillis = &p.id, int32(timeout.Milliseconds())
-	return settled(func() int16 {
+	return settled(p.t, func() int16 {
 		resp := ask[*kmsg.InitProducerIDResponse](p.conn, 5, req)
 		if resp.ErrorCode == 0 {
 			p.pid, p.epoch, p.seq = resp.ProducerID, resp.ProducerEpoch, 0
@@ -51,7 +56,7 @@ func (p *producer) add(topic string, partition int32) int16 {
 	req := kmsg.NewPtrAddPartitionsToTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch = p.id, p.pid, p.epoch
 	req.Topics = append(req.Topics, kmsg.AddPartitionsToTxnRequestTopic{Topic: topic, Partitions: []int32{partition}})
-	return settled(func() int16 {
+	return settled(p.t, func() int16 {
 		return ask[*kmsg.AddPartitionsToTxnResponse](p.conn, 3, req).Topics[0].Partitions[0].ErrorCode
 	})
 }
@@ -62,7 +67,7 @@ func (p *producer) produce(version int16, topic string, id [16]byte, value strin
 	req := produceRequest(topic, 0, -1, batch(record.Options{
 		Idempotent: true, ProducerID: p.pid, ProducerEpoch: p.epoch, BaseSequence: p.seq, Transactional: true}, value))
 	req.TransactionID, req.Topics[0].TopicID = &p.id, id
-	return settled(func() int16 {
+	return settled(p.t, func() int16 {
 		part := ask[*kmsg.ProduceResponse](p.conn, version, req).Topics[0].Partitions[0]
 		if part.ErrorCode == 0 {
 			p.seq, p.last = p.seq+1, part.BaseOffset
@@ -75,7 +80,7 @@ func (p *producer) end(version int16, commit bool) int16 {
 	p.t.Helper()
 	req := kmsg.NewPtrEndTxnRequest()
 	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = p.id, p.pid, p.epoch, commit
-	return settled(func() int16 {
+	return settled(p.t, func() int16 {
 		resp := ask[*kmsg.EndTxnResponse](p.conn, version, req)
 		if resp.ErrorCode == 0 && version >= 5 {
 			p.pid, p.epoch, p.seq = resp.ProducerID, resp.ProducerEpoch, 0

@@ -59,7 +59,7 @@ type output struct {
 }
 
 // loop runs a machine on a partition of an internal topic; see the package comment.
-// Its fields but cmds and quit belong to its goroutine.
+// Its fields but cmds, quit and ended belong to its goroutine.
 type loop struct {
 	machine machine
 	part    *partition.Partition
@@ -91,7 +91,8 @@ type trouble struct {
 // request, and each second, would fill the log; and who reads it later must find it.
 const tellAgain = 10 * time.Minute
 
-// tell logs what goes wrong, when it is something else than before.
+// tell logs what goes wrong, when it is something else than before, or has lasted for
+// tellAgain.
 func (l *loop) tell(what string, err error, args ...any) {
 	text, now := what+err.Error(), l.now()
 	if text == l.trouble.text && now.Before(l.trouble.until) {
@@ -137,7 +138,7 @@ func (l *loop) run() {
 		case <-expiry.C:
 			expire = true
 		}
-		if err := l.lost(l.last); loaded && err != nil {
+		if err := l.outcome(l.last); loaded && err != nil {
 			// Found before a step builds on what the log does not have.
 			l.tell(notWritten, err)
 			l.abandon(errcode.CoordinatorNotAvailable)
@@ -228,7 +229,7 @@ func (l *loop) settle(round []command, now time.Time) bool {
 			// one that failed before has to be looked for.
 			before := l.last
 			l.last = p
-			if err := l.lost(before); err != nil {
+			if err := l.outcome(before); err != nil {
 				return l.failed(round, err)
 			}
 		case o.refused != nil && errors.As(err, &coded) && coded.Code != record.CodeStorageError:
@@ -240,7 +241,7 @@ func (l *loop) settle(round []command, now time.Time) bool {
 	if l.last != nil {
 		select {
 		case <-l.last.Durable():
-			err := l.lost(l.last)
+			err := l.outcome(l.last)
 			l.last = nil
 			if err != nil {
 				return l.failed(round, err)
@@ -252,9 +253,9 @@ func (l *loop) settle(round []command, now time.Time) bool {
 	return true
 }
 
-// lost is the error of an append that is known to have failed. One that is known to have
-// not ends all trouble.
-func (l *loop) lost(p *partition.Pending) error {
+// outcome takes in what became of an append: nil, and the end of all trouble, when it is
+// durable; its error when it has failed; nil while that is not known.
+func (l *loop) outcome(p *partition.Pending) error {
 	if p == nil {
 		return nil
 	}

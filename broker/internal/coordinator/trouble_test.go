@@ -58,7 +58,7 @@ func TestTroubleIsToldOnce(t *testing.T) {
 					return tt.fault
 				}
 				return nil
-			}}, commitlog.CommitterConfig{CleanEvery: -1}, 5*time.Second, newEnds())
+			}}, commitlog.CommitterConfig{CleanEvery: -1}, patient, newEnds())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,7 +101,7 @@ func (x *Txns) start(t *cluster.Topic, index int32) (*txnShard, int16) {
 	if s != nil {
 		return s, errcode.None
 	}
-	part, err := x.topics.Get(t, index)
+	part, err := x.topics.Get(t, index) // tells why not, once
 	if err != nil {
 		return nil, errcode.CoordinatorNotAvailable
 	}

@@ -18,7 +18,7 @@ const (
 	Decompressed                 // a batch decompressed to too much
 	BatchBytes                   // a batch was larger than max.message.bytes
 	Queued                       // a connection waited, too many of its answers being under way
-	Idle                         // a connection ended that sent nothing for too long
+	Idle                         // a connection ended that sent nothing, or with others waiting for it too little, for too long
 	Login                        // a connection ended that did not authenticate in time
 	Write                        // a connection ended whose client did not take an answer
 	Partitions                   // a topic was refused partitions, the broker having too many

@@ -14,7 +14,7 @@ func FirstSince(b []byte, ts, from int64) (offset, timestamp int64, ok bool, err
 	}
 	defer s.close()
 	for i := range info.Count {
-		_, since, delta, err := s.record(i)
+		_, since, delta, err := s.recordHead(i)
 		if err != nil {
 			return 0, 0, false, err
 		}

@@ -111,9 +111,9 @@ func (s *scanner) varint() (int64, bool) {
 	return 0, false
 }
 
-// record reads the beginning of the i-th record: its length, and its timestamp and
+// recordHead reads the beginning of the i-th record: its length, and its timestamp and
 // offset, which count from the batch's.
-func (s *scanner) record(i int32) (length, since, delta int64, err error) {
+func (s *scanner) recordHead(i int32) (length, since, delta int64, err error) {
 	length, ok := s.varint()
 	if !ok || length < 0 || length > math.MaxInt32 {
 		return 0, 0, 0, s.corrupt(i, "length")

@@ -191,7 +191,7 @@ func varint(b []byte, p int) (int64, int) {
 
 // record checks one record.
 func (w *walk) record(s *scanner, i int32) error {
-	length, ts, delta, err := s.record(i)
+	length, ts, delta, err := s.recordHead(i)
 	if err != nil {
 		return err
 	}

@@ -75,13 +75,13 @@ const lastParts = time.Second
 // not whole then is not waited for, but for lastParts a request that is midway: else who
 // sends slowly would hold up all. Its client sends it again, as it does when Kafka closes.
 func (c *conn) drain() {
-	now := time.Now()
-	c.until = now.Add(lastParts)
+	deadline := time.Now()
+	c.until = deadline.Add(lastParts)
 	c.draining.Store(true)
 	if c.midway.Load() {
-		now = c.until
+		deadline = c.until
 	}
-	_ = c.nc.SetReadDeadline(now) // wakes the reader; a connection that is gone has ended already
+	_ = c.nc.SetReadDeadline(deadline) // wakes the reader; a connection that is gone has ended already
 }
 
 func (c *conn) run() {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Linux gives ports from 32768 on, others from 49152 on, and some sandboxes from 16000
-// on; the repository's internal/freeport looks from 20000 on.
+// Linux gives ports from 32768 on, others from 49152 on; the repository's
+// internal/freeport looks from 20000 on.
 const lowest, ports = 10_000, 6_000
 
 // Take returns an address on 127.0.0.1 that nobody else is given before the test ends.
